@@ -1,0 +1,202 @@
+/* The contract of a kernel: what a backend must do, and the few reports it makes.
+ *
+ * A backend moves ops in and out of one kernel interface. It sees ops, ios and pools, never the
+ * loop; it never calls a callback. Everything but wake() runs on the loop's thread. */
+#ifndef HARK_BACKEND_BACKEND_H
+#define HARK_BACKEND_BACKEND_H
+
+#include <hark/io.h>
+#include <hark/net.h>
+#include <hark/op.h>
+
+/* All kinds from OP_RECV on work on an io; those from OP_SEND on, on its write side. */
+enum op_kind {
+    OP_NOP, OP_TIMER, OP_EVERY, OP_POST, OP_OFFLOAD, OP_CLOSE,
+    OP_RECV, OP_RECV_POOL, OP_RECVFROM, OP_ACCEPT, OP_READ_READY, OP_RECV_NOTHING,
+    OP_SEND, OP_SENDV, OP_SENDTO, OP_CONNECT, OP_WRITE_READY, OP_SHUTDOWN,
+    OP_KINDS
+};
+
+enum op_state {
+    STATE_IDLE,     /* the caller's */
+    STATE_QUEUED,   /* behind another op on its side: no kernel knows it */
+    STATE_RUNNING,  /* a backend, the wheel or the pool has it */
+    STATE_DONE,     /* the result is set, the callback not yet made */
+};
+
+enum op_flag {
+    FLAG_TIMED = 1,       /* in the wheel */
+    FLAG_BACKGROUND = 2,  /* does not keep the loop running */
+    FLAG_CANCELED = 4,    /* hark_cancel() asked */
+    FLAG_TIMED_OUT = 8,   /* the deadline asked */
+    FLAG_STEP = 16,       /* op_run() has a step to make before the last callback */
+    FLAG_PAUSED = 32,     /* waits for the retry timer: no kernel has it */
+    FLAG_STARVED = 64,    /* waits for a buffer of its pool: no kernel has it */
+    FLAG_ENDED = 128,     /* the backend gave it up with this report: start it again */
+};
+
+enum io_state { IO_CLOSED, IO_OPEN, IO_CLOSING, IO_DOOMED /* its loop is being closed */ };
+
+enum io_flag {
+    IO_IS_NONBLOCK = 1,     /* O_NONBLOCK is known to be set */
+    IO_WAS_BLOCKING = 2,    /* adopted, and O_NONBLOCK set by us: put back */
+    IO_EDGE = 4,            /* epoll: report once a change; for the wake descriptor */
+};
+
+enum { SIDE_READ = HARK_READABLE, SIDE_WRITE = HARK_WRITABLE };
+
+static inline int op_side(const struct hark_op *op) { return op->kind >= OP_SEND; }
+static inline bool op_is_repeating(const struct hark_op *op)
+{
+    return op->kind == OP_ACCEPT || op->kind == OP_RECV_POOL || op->kind == OP_EVERY;
+}
+
+struct op_queue { struct hark_op *head, *tail; };
+
+static inline void queue_push(struct op_queue *queue, struct hark_op *op)
+{
+    op->next = NULL;
+    if (queue->head == NULL) queue->head = op;
+    else queue->tail->next = op;
+    queue->tail = op;
+}
+
+static inline struct hark_op *queue_pop(struct op_queue *queue)
+{
+    struct hark_op *op = queue->head;
+    if (op != NULL) queue->head = op->next;
+    return op;
+}
+
+/* Takes op out of a queue; false if it is not there. Walks the queue. */
+bool queue_remove(struct op_queue *queue, struct hark_op *op);
+
+struct hark_loop;
+struct backend;
+
+/* A pool of buffers as a backend sees it. */
+struct hark_pool {
+    struct hark_loop *loop;
+    char *memory;
+    size_t count, bytes, room_bytes;
+    size_t out_count;           /* with callers, or in a result on its way to one */
+    size_t op_count;            /* ops submitted on it */
+    struct op_queue starved;    /* wait for a buffer */
+    uint32_t *free_list;        /* where the kernel does not pick: indices, free_count of them */
+    size_t free_count;
+    void *ring;                 /* where it does: the backend's */
+    int group;
+};
+
+struct backend_ops {
+    const char *name;
+    bool wants_nonblock;  /* sockets must carry O_NONBLOCK for accept and connect not to block */
+
+    /* Opens the kernel's side. 0, or a negative errno: refused, the next backend is tried. why says
+     * in a line what was found or what refuses. Whatever was opened is closed again on failure. */
+    int (*open)(struct backend *backend, char *why, size_t room_bytes);
+    void (*close)(struct backend *backend);
+
+    /* Makes room for one more io, so that nothing needs memory later; undoes that, and makes the
+     * kernel forget the descriptor. */
+    int (*adopt)(struct backend *backend, struct hark_io *io);
+    void (*forget)(struct backend *backend, struct hark_io *io);
+
+    /* Starts an op on an io; exactly one last backend_finish() follows, now or later. Called again
+     * for a repeating op after each callback that had FLAG_ENDED, and after pause and starvation.
+     * Not called for a read-side op while io->parks says that there is nothing to be done for it:
+     * the backend will find it in io->active. */
+    void (*start)(struct backend *backend, struct hark_op *op);
+
+    /* Asks for the end of an op that start() was called for; it still finishes by itself. */
+    void (*cancel)(struct backend *backend, struct hark_op *op);
+
+    /* Hands over what was started, sleeps up to timeout_ns (< 0: no bound), and reports results, at
+     * most `most` of them. Never returns early without a cause, and reports in this call only. */
+    int (*wait)(struct backend *backend, int64_t timeout_ns, unsigned most);
+
+    /* Ends a wait, or the next one. Any thread. */
+    void (*wake)(struct backend *backend);
+
+    /* Optional: lets the kernel pick buffers of a pool. NULL, or a negative errno from attach: the
+     * pool's own list is used. */
+    int (*attach_pool)(struct backend *backend, struct hark_pool *pool);
+    void (*detach_pool)(struct backend *backend, struct hark_pool *pool);
+    void (*give_buffer)(struct backend *backend, struct hark_pool *pool, uint32_t index);
+};
+
+/* Ops with a result, in the order of their callbacks. *tail is where the next one goes, and is
+ * garbage until something is put there: end_chain() closes it before a walk. */
+struct op_chain { struct hark_op *head, **tail; };
+
+static inline void chain_clear(struct op_chain *chain) { chain->tail = &chain->head; }
+static inline bool chain_is_empty(const struct op_chain *chain) { return chain->tail == &chain->head; }
+static inline void chain_push(struct op_chain *chain, struct hark_op *op)
+{
+    *chain->tail = op;
+    chain->tail = &op->next;
+}
+
+struct backend {
+    const struct backend_ops *ops;
+    struct hark_loop *loop;
+    void *state;
+    struct op_chain due;  /* the results, for the loop to call back */
+    bool is_dated;        /* set by open(): works, but lacks what makes it the best here */
+};
+
+/* Stands in io->active between the result of an op and its callback while others wait behind it, so
+ * that none that is submitted meanwhile goes before them. */
+extern struct hark_op io_taken;
+
+/* The reports. They queue the callback and never call it. */
+
+/* The last result of an op: >= 0, or a negative errno. */
+void backend_finish_slowly(struct backend *backend, struct hark_op *op, int64_t result);
+
+static inline void backend_finish_side(struct backend *backend, struct hark_op *op, int side,
+                                       int64_t result)
+{
+    struct hark_io *io = op->on.io;
+    if (__builtin_expect(result < 0 || op->flags != 0 || io->waiting[side] != NULL, 0)) {
+        backend_finish_slowly(backend, op, result);
+        return;
+    }
+    io->active[side] = NULL;
+    op->result = result;
+    op->state = STATE_DONE;
+    chain_push(&backend->due, op);
+}
+
+static inline void backend_finish(struct backend *backend, struct hark_op *op, int64_t result)
+{
+    backend_finish_side(backend, op, op_side(op), result);
+}
+
+/* io->parks: a read-side op needs no start(), since the kernel watches already. */
+static inline bool op_parks_itself(const struct hark_op *op, const struct hark_io *io, int side)
+{
+    return side == SIDE_READ && io->parks && op->kind != OP_RECV_NOTHING;
+}
+
+/* One result of a repeating op; is_ended: the kernel no longer has it, start it again. */
+void backend_report(struct backend *backend, struct hark_op *op, int64_t result, bool is_ended);
+
+/* The op cannot go on for want of something that comes back by itself: start it again a little
+ * later. A repeating one reports error (a positive errno) to its callback first. */
+void backend_pause(struct backend *backend, struct hark_op *op, int error);
+
+/* The op waits for a buffer of its pool: start it again when one is given back. */
+void backend_starve(struct backend *backend, struct hark_op *op);
+
+/* Resizes memory by the loop's allocator. */
+void *backend_resize(struct backend *backend, void *ptr, size_t old_bytes, size_t new_bytes);
+
+/* The pool's own list of free buffers. */
+static inline bool pool_has_free(const struct hark_pool *pool) { return pool->free_count != 0; }
+static inline char *pool_buffer(const struct hark_pool *pool, uint32_t index)
+{
+    return pool->memory + (size_t)index * pool->bytes;
+}
+
+#endif

@@ -1,0 +1,248 @@
+/* A completion backend made out of any poller: try the call, park on EAGAIN, try again when the
+ * kernel says that the descriptor is ready.
+ *
+ * Which first, the try or the wait? Rules:
+ *  1. The write side is tried first: a socket is mostly writable.
+ *  2. The read side is tried first only when something is known to be there: the last read was
+ *     full, or readiness was reported while nobody waited. Otherwise the op parks, so a ping-pong
+ *     costs one recv a message and no EAGAIN. io->parks is this knowledge: the kernel watches, and
+ *     nothing is known to be there.
+ *  3. Interest is dropped lazily. A reader that comes back finds it still set: no system call. Only
+ *     when readiness is reported with nobody waiting it is dropped, at once on the write side, the
+ *     second time on the read side, since level-triggered reports would come for ever.
+ *  4. With no side wanted the kernel forgets the io: hang-ups are reported even when unasked. */
+#include "backend/poller.h"
+
+#include <errno.h>
+
+#include "backend/sys.h"
+#include "base/check.h"
+
+struct readiness {
+    struct poller poller;
+    int reserve; /* a descriptor kept for the day when the table is full */
+};
+
+static struct readiness *self(struct backend *backend) { return backend->state; }
+
+static int watch(struct poller *poller, struct hark_io *io, unsigned want)
+{
+    if (io->watched == want) return 0;
+    int error = poller->ops->set(poller, io, want);
+    if (error != 0) return error;
+    io->watched = (uint8_t)want;
+    io->parks &= (uint8_t)want;
+    return 0;
+}
+
+/* The kernel has to be told to watch. */
+static __attribute__((noinline)) void park_newly(struct backend *backend, struct hark_op *op)
+{
+    struct hark_io *io = op->on.io;
+    int error = watch(&self(backend)->poller, io, io->watched | 1u << op_side(op));
+    if (error == 0) {
+        io->parks = io->watched & WATCH_READ;
+        return;
+    }
+    if (error == -EPERM) error = (int)sys_try(op); /* never blocks, so epoll refuses it: trap 1 */
+    backend_finish(backend, op, error);
+}
+
+/* Leaves op to the kernel: poller_ready() finds it in io->active. */
+static inline void park(struct backend *backend, struct hark_op *op)
+{
+    struct hark_io *io = op->on.io;
+    if (!(io->watched & 1u << op_side(op))) park_newly(backend, op);
+    else if (op_side(op) == SIDE_READ) io->parks = WATCH_READ;
+}
+
+/* What a read has told: is there more? */
+static inline void note_rest(struct hark_io *io, bool may_be_more)
+{
+    io->parks = may_be_more ? 0 : io->watched & WATCH_READ;
+}
+
+/* The ends of an attempt that are not everyday ones; result is an errno or SYS_NO_BUFFER. */
+static void attempt_failed(struct backend *backend, struct hark_op *op, int64_t result)
+{
+    if (result == SYS_NO_BUFFER) {
+        backend_starve(backend, op);
+    } else if (op->kind == OP_ACCEPT && sys_is_table_full((int)-result)) {
+        sys_refuse_waiting(op->on.io->fd, &self(backend)->reserve);
+        backend_pause(backend, op, (int)-result);
+    } else {
+        backend_finish(backend, op, result);
+    }
+}
+
+static void attempt(struct backend *backend, struct hark_op *op)
+{
+    struct hark_io *io = op->on.io;
+    int64_t result = sys_try(op);
+    if (result == -EAGAIN) {
+        if (op->kind == OP_CONNECT && !op->u.peer.has_begun) backend_pause(backend, op, EAGAIN);
+        else park(backend, op);
+    } else if (result < 0) {
+        attempt_failed(backend, op, result);
+    } else if (op->kind == OP_ACCEPT) {
+        note_rest(io, true); /* the next try tells */
+        backend_report(backend, op, result, true);
+    } else if (op->kind == OP_RECV_POOL && result > 0) {
+        note_rest(io, (size_t)result == op->u.pool.pool->bytes);
+        backend_report(backend, op, result, true);
+    } else {
+        backend_finish(backend, op, result);
+    }
+}
+
+/* recv(2) as everywhere on the hot path: a full buffer says that there may be more. */
+void poller_recv(struct poller *poller, struct hark_op *op)
+{
+    int64_t result = sys_recv(op);
+    note_rest(op->on.io, (uint64_t)result == op->u.buf.len);
+    if (HARK_UNLIKELY(result == -EAGAIN)) park(poller->backend, op);
+    else backend_finish_side(poller->backend, op, SIDE_READ, result);
+}
+
+static __attribute__((noinline)) void start_slowly(struct backend *backend, struct hark_op *op)
+{
+    struct hark_io *io = op->on.io;
+    bool waits_only = op->kind == OP_READ_READY || op->kind == OP_WRITE_READY;
+    bool has_more = io->watched & WATCH_READ && !io->parks;
+    if (op->kind == OP_RECV_NOTHING) backend_finish(backend, op, 0);
+    else if (!waits_only && (op_side(op) == SIDE_WRITE || has_more)) attempt(backend, op);
+    else park(backend, op);
+}
+
+static void readiness_start(struct backend *backend, struct hark_op *op)
+{
+    if (op->kind != OP_SEND) {
+        start_slowly(backend, op);
+        return;
+    }
+    int64_t result = sys_send(op);
+    if (HARK_UNLIKELY(result == -EAGAIN)) park(backend, op);
+    else backend_finish_side(backend, op, SIDE_WRITE, result);
+}
+
+static void readiness_cancel(struct backend *backend, struct hark_op *op)
+{
+    backend_finish(backend, op, -ECANCELED);
+}
+
+/* Readiness with nobody waiting. Rule 3. */
+static void unwanted(struct poller *poller, struct hark_io *io, unsigned bit)
+{
+    if (bit == WATCH_READ && io->parks) note_rest(io, true);
+    else (void)watch(poller, io, io->watched & ~bit); /* fails: it is gone, and reports no more */
+}
+
+/* True if a parked op was waiting for this. */
+static bool side_ready(struct poller *poller, struct hark_io *io, int side)
+{
+    struct hark_op *op = io->active[side];
+    if (op == NULL || op->state != STATE_RUNNING) return false;
+    if (op->flags & (FLAG_PAUSED | FLAG_STARVED | FLAG_ENDED)) return false; /* between its results */
+    if (op->kind == OP_RECV) poller_recv(poller, op);
+    else attempt(poller->backend, op);
+    return true;
+}
+
+void poller_ready_slowly(struct poller *poller, struct hark_io *io, unsigned mask)
+{
+    if (HARK_UNLIKELY(io == &poller->wake)) {
+        if (!(io->flags & IO_EDGE)) sys_wake_drain(io->fd);
+        return;
+    }
+    if (mask & WATCH_READ && !side_ready(poller, io, SIDE_READ) && io->watched & WATCH_READ)
+        unwanted(poller, io, WATCH_READ);
+    if (mask & WATCH_WRITE && !side_ready(poller, io, SIDE_WRITE) && io->watched & WATCH_WRITE)
+        unwanted(poller, io, WATCH_WRITE);
+}
+
+static int readiness_wait(struct backend *backend, int64_t timeout_ns, unsigned most)
+{
+    struct poller *poller = &self(backend)->poller;
+    return poller->ops->poll(poller, timeout_ns, most);
+}
+
+/* eventfd is there to be written by any thread, also while the loop closes others. */
+static void readiness_wake(struct backend *backend) { sys_wake_signal(self(backend)->poller.wake.fd); }
+
+static int readiness_adopt(struct backend *backend, struct hark_io *io)
+{
+    struct poller *poller = &self(backend)->poller;
+    (void)io;
+    if (poller->ops->reserve != NULL) {
+        int error = poller->ops->reserve(poller, poller->io_count + 1);
+        if (error != 0) return error;
+    }
+    poller->io_count++;
+    return 0;
+}
+
+static void readiness_forget(struct backend *backend, struct hark_io *io)
+{
+    struct poller *poller = &self(backend)->poller;
+    (void)watch(poller, io, 0); /* EBADF, ENOENT: closed behind our back, so forgotten already */
+    io->watched = 0;
+    poller->io_count--;
+}
+
+static int open_wake(struct backend *backend)
+{
+    struct poller *poller = &self(backend)->poller;
+    int fd = sys_wake_open();
+    if (fd < 0) return fd;
+    poller->wake = (struct hark_io){ .fd = fd, .index = -1, .flags = IO_EDGE };
+    int error = readiness_adopt(backend, &poller->wake);
+    if (error == 0) error = watch(poller, &poller->wake, WATCH_READ);
+    if (error != 0) (void)sys_close(fd);
+    return error;
+}
+
+static int readiness_open(struct backend *backend, const struct poller_ops *ops)
+{
+    struct readiness *r = backend_resize(backend, NULL, 0, sizeof *r);
+    if (r == NULL) return -ENOMEM;
+    *r = (struct readiness){ .poller = { .ops = ops, .backend = backend } };
+    backend->state = r;
+    int error = ops->open(&r->poller);
+    if (error == 0) {
+        error = open_wake(backend);
+        if (error != 0) ops->close(&r->poller);
+    }
+    if (error != 0) {
+        backend_resize(backend, r, sizeof *r, 0);
+        return error;
+    }
+    r->reserve = sys_reserve_open();
+    return 0;
+}
+
+static void readiness_close(struct backend *backend)
+{
+    struct readiness *r = self(backend);
+    r->poller.ops->close(&r->poller);
+    (void)sys_close(r->poller.wake.fd); /* an eventfd of ours: closing it cannot lose anything */
+    if (r->reserve >= 0) (void)sys_close(r->reserve);
+    backend_resize(backend, r, sizeof *r, 0);
+}
+
+/* One backend for each poller. */
+#define READINESS_BACKEND(NAME)                                                            \
+    static int NAME##_open(struct backend *backend, char *why, size_t room_bytes)          \
+    {                                                                                      \
+        (void)why, (void)room_bytes; /* there is nothing to tell but the error */          \
+        return readiness_open(backend, &NAME##_poller);                                    \
+    }                                                                                      \
+    const struct backend_ops NAME##_backend = {                                            \
+        .name = #NAME, .wants_nonblock = true, .open = NAME##_open,                        \
+        .close = readiness_close, .adopt = readiness_adopt, .forget = readiness_forget,    \
+        .start = readiness_start, .cancel = readiness_cancel, .wait = readiness_wait,      \
+        .wake = readiness_wake,                                                            \
+    }
+
+READINESS_BACKEND(select);
+READINESS_BACKEND(poll);
+READINESS_BACKEND(epoll);

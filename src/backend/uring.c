@@ -1,0 +1,521 @@
+/* io_uring: every op is a submission, every result a completion. Rules:
+ *
+ *  1. An op is the kernel's from its submission to the completion that has no F_MORE (BUSY); only
+ *     then it is finished. A cancel is a request of its own, and its own completion says nothing.
+ *  2. A completion of an op whose last result still waits for its callback stops the harvest: it
+ *     stays in the ring, and needs no system call later. So a repeating op needs no queue.
+ *  3. What finds no room in the submission queue waits in the backlog and goes first at the next
+ *     wait.
+ *  4. -EAGAIN (a descriptor with O_NONBLOCK, a kernel's whim) is answered by a poll request, then
+ *     the system call itself is tried.
+ *  5. A multishot request that ends without an error is started again after its callback. */
+#include "backend/uring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "backend/sys.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/limits.h"
+
+/* hark_op.backend */
+enum {
+    BUSY = 1,        /* rule 1 */
+    POLLING = 2,     /* rule 4: the request is a poll */
+    ONE_SHOT = 4,    /* the multishot form was refused */
+    MULTI = 8,       /* the request is multishot */
+    TO_START = 16,   /* in the backlog, to be started */
+    TO_CANCEL = 32,  /* in the backlog, to be canceled */
+};
+
+/* user_data is the address of an op, or one of these. */
+enum { TAG_IGNORE = 0, TAG_WAKE = 1 };
+
+static struct uring *self(struct backend *backend) { return backend->state; }
+
+static struct io_uring_sqe *take_entry(struct uring *uring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
+    if (HARK_LIKELY(sqe != NULL) || !uring->is_enabled) return sqe;
+    if (io_uring_submit(&uring->ring) < 0) return NULL; /* EBUSY: harvest first. Rule 3 */
+    return io_uring_get_sqe(&uring->ring);
+}
+
+static unsigned short_len(size_t len) { return len < SYS_BYTES_MAX ? (unsigned)len : SYS_BYTES_MAX; }
+
+static void fill_pool(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
+{
+    struct hark_pool *pool = op->u.pool.pool;
+    bool is_multi = uring->features & URING_MULTI_RECV && !(op->backend & ONE_SHOT);
+    if (is_multi) {
+        io_uring_prep_recv_multishot(sqe, op->on.io->fd, NULL, 0, 0);
+        op->backend |= MULTI;
+    } else {
+        io_uring_prep_recv(sqe, op->on.io->fd, NULL, pool->bytes, 0);
+    }
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = (uint16_t)pool->group;
+}
+
+static void fill_accept(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
+{
+    int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+    if (uring->features & URING_MULTI_ACCEPT && !(op->backend & ONE_SHOT)) {
+        io_uring_prep_multishot_accept(sqe, op->on.io->fd, NULL, NULL, flags);
+        op->backend |= MULTI;
+    } else {
+        io_uring_prep_accept(sqe, op->on.io->fd, NULL, NULL, flags);
+    }
+}
+
+/* The header is needed until the submission only (IORING_FEAT_SUBMIT_STABLE). */
+static void fill_sendv(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
+{
+    struct msghdr *header = &uring->headers[sqe - uring->ring.sq.sqes];
+    size_t count = op->u.iov.count < LIMIT_IOVECS ? op->u.iov.count : LIMIT_IOVECS;
+    *header = (struct msghdr){ .msg_iov = op->u.iov.list, .msg_iovlen = count };
+    io_uring_prep_sendmsg(sqe, op->on.io->fd, header, MSG_NOSIGNAL);
+}
+
+static void fill_datagram(struct hark_op *op, struct io_uring_sqe *sqe)
+{
+    struct hark_datagram *datagram = op->u.dgram.datagram;
+    bool is_send = op->kind == OP_SENDTO;
+    sys_datagram_header(datagram, is_send);
+    if (is_send) io_uring_prep_sendmsg(sqe, op->on.io->fd, &datagram->private_header, MSG_NOSIGNAL);
+    else io_uring_prep_recvmsg(sqe, op->on.io->fd, &datagram->private_header, 0);
+}
+
+static void fill_poll(struct hark_op *op, struct io_uring_sqe *sqe)
+{
+    unsigned mask = op_side(op) == SIDE_WRITE ? POLLOUT : POLLIN | POLLRDHUP;
+    io_uring_prep_poll_add(sqe, op->on.io->fd, mask);
+    op->backend |= POLLING;
+}
+
+static void fill(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
+{
+    int fd = op->on.io->fd;
+    switch (op->kind) {
+    case OP_RECV: io_uring_prep_recv(sqe, fd, op->u.buf.base, short_len(op->u.buf.len), 0); break;
+    case OP_SEND:
+        io_uring_prep_send(sqe, fd, op->u.buf.base + op->u.buf.moved,
+                           short_len(op->u.buf.len - op->u.buf.moved), MSG_NOSIGNAL);
+        break;
+    case OP_RECV_POOL: fill_pool(uring, op, sqe); break;
+    case OP_ACCEPT: fill_accept(uring, op, sqe); break;
+    case OP_SENDV: fill_sendv(uring, op, sqe); break;
+    case OP_CONNECT: io_uring_prep_connect(sqe, fd, op->u.peer.addr, op->u.peer.len); break;
+    case OP_RECVFROM: case OP_SENDTO: fill_datagram(op, sqe); break;
+    default: fill_poll(op, sqe); break;
+    }
+}
+
+/* wants_poll: rule 4. */
+static void hand_over(struct uring *uring, struct hark_op *op, bool wants_poll)
+{
+    struct io_uring_sqe *sqe = take_entry(uring);
+    op->backend &= ONE_SHOT;
+    if (sqe == NULL) {
+        op->backend |= TO_START | (wants_poll ? POLLING : 0);
+        queue_push(&uring->backlog, op);
+        return;
+    }
+    op->backend |= BUSY;
+    if (wants_poll) fill_poll(op, sqe);
+    else fill(uring, op, sqe);
+    io_uring_sqe_set_data(sqe, op);
+}
+
+static void uring_start(struct backend *backend, struct hark_op *op)
+{
+    struct uring *uring = self(backend);
+    switch (op->kind) {
+    case OP_SHUTDOWN: case OP_RECV_NOTHING: /* nothing to wait for */
+        backend_finish(backend, op, sys_try(op));
+        break;
+    case OP_RECV_POOL: {
+        struct hark_pool *pool = op->u.pool.pool;
+        if (pool->out_count == pool->count) backend_starve(backend, op);
+        else hand_over(uring, op, pool->ring == NULL);
+        break;
+    }
+    default: hand_over(uring, op, false);
+    }
+}
+
+static void put_cancel(struct uring *uring, struct hark_op *op)
+{
+    struct io_uring_sqe *sqe = take_entry(uring);
+    if (sqe == NULL) {
+        op->backend |= TO_CANCEL;
+        queue_push(&uring->backlog, op);
+        return;
+    }
+    op->backend &= (uint8_t)~TO_CANCEL;
+    io_uring_prep_cancel(sqe, op, 0);
+    io_uring_sqe_set_data64(sqe, TAG_IGNORE);
+}
+
+static void uring_cancel(struct backend *backend, struct hark_op *op)
+{
+    struct uring *uring = self(backend);
+    if (op->backend & BUSY) {
+        put_cancel(uring, op);
+        return;
+    }
+    if (op->backend & TO_START) queue_remove(&uring->backlog, op);
+    op->backend = 0;
+    backend_finish(backend, op, -ECANCELED);
+}
+
+static void flush_backlog(struct uring *uring)
+{
+    struct op_queue all = uring->backlog;
+    uring->backlog.head = NULL;
+    for (struct hark_op *op; (op = queue_pop(&all)) != NULL;) {
+        if (op->backend & TO_CANCEL) put_cancel(uring, op);
+        else hand_over(uring, op, op->backend & POLLING);
+    }
+}
+
+static void give_buffer(struct backend *backend, struct hark_pool *pool, uint32_t index)
+{
+    (void)backend;
+    struct io_uring_buf_ring *ring = pool->ring;
+    int mask = io_uring_buf_ring_mask((uint32_t)pool->room_bytes);
+    io_uring_buf_ring_add(ring, pool_buffer(pool, index), (unsigned)pool->bytes, (uint16_t)index,
+                          mask, 0);
+    io_uring_buf_ring_advance(ring, 1);
+}
+
+/* The kernel found no buffer. Were all of them out when it looked, or only then? In the second case
+ * none will come back to start the op again: it starts at once. */
+static void out_of_buffers(struct backend *backend, struct hark_op *op)
+{
+    struct hark_pool *pool = op->u.pool.pool;
+    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) backend_finish(backend, op, -ECANCELED);
+    else if (pool->out_count == pool->count) backend_starve(backend, op);
+    else hand_over(self(backend), op, pool->ring == NULL);
+}
+
+static void complete_pool(struct backend *backend, struct hark_op *op, int result, unsigned flags)
+{
+    struct hark_pool *pool = op->u.pool.pool;
+    uint32_t index = flags >> IORING_CQE_BUFFER_SHIFT;
+    bool has_buffer = flags & IORING_CQE_F_BUFFER;
+    if (result > 0) {
+        pool->out_count++;
+        op->u.pool.data = pool_buffer(pool, index);
+        backend_report(backend, op, result, !(flags & IORING_CQE_F_MORE));
+        return;
+    }
+    if (has_buffer) give_buffer(backend, pool, index); /* it came with no bytes: trap 27 */
+    if (result == -ENOBUFS) out_of_buffers(backend, op);
+    else backend_finish(backend, op, result);
+}
+
+static void complete_accept(struct backend *backend, struct hark_op *op, int result, unsigned flags)
+{
+    struct uring *uring = self(backend);
+    if (result >= 0) {
+        if (op->backend & ONE_SHOT) uring->features &= ~(unsigned)URING_MULTI_ACCEPT;
+        backend_report(backend, op, result, !(flags & IORING_CQE_F_MORE));
+    } else if (sys_is_table_full(-result)) {
+        sys_refuse_waiting(op->on.io->fd, &uring->reserve);
+        backend_pause(backend, op, -result);
+    } else if (sys_is_connection_gone(-result)) {
+        hand_over(uring, op, false);
+    } else {
+        backend_finish(backend, op, result);
+    }
+}
+
+/* A send that moved some bytes: all of them, or on with the rest. */
+static void complete_send(struct backend *backend, struct hark_op *op, int result)
+{
+    bool is_all;
+    size_t moved;
+    if (op->kind == OP_SENDV) {
+        is_all = sys_advance(op, (size_t)result);
+        moved = op->u.iov.moved;
+    } else {
+        moved = op->u.buf.moved += (size_t)result;
+        is_all = moved == op->u.buf.len;
+    }
+    if (is_all) backend_finish(backend, op, (int64_t)moved);
+    else if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) backend_finish(backend, op, -ECANCELED);
+    else hand_over(self(backend), op, false);
+}
+
+/* Rule 4: the poll has answered. */
+static void complete_poll(struct backend *backend, struct hark_op *op, int result)
+{
+    if (result < 0) {
+        backend_finish(backend, op, result);
+        return;
+    }
+    int64_t got = sys_try(op);
+    if (got == SYS_NO_BUFFER) {
+        out_of_buffers(backend, op);
+    } else if (got == -EAGAIN && !(op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT))) {
+        hand_over(self(backend), op, true);
+    } else if (got == -EAGAIN) {
+        backend_finish(backend, op, -ECANCELED);
+    } else if (op->kind == OP_ACCEPT) {
+        complete_accept(backend, op, (int)got, 0);
+    } else if (op->kind == OP_RECV_POOL && got > 0) {
+        backend_report(backend, op, got, true);
+    } else {
+        backend_finish(backend, op, got);
+    }
+}
+
+/* The multishot form is refused: the plain one tells whether the kernel or the caller is to blame. */
+static bool is_refused_multishot(struct uring *uring, struct hark_op *op, int result, uint8_t was)
+{
+    if (result != -EINVAL || !(was & MULTI)) return false;
+    op->backend |= ONE_SHOT;
+    hand_over(uring, op, false);
+    return true;
+}
+
+/* The system asks for the op to be tried again. True: that is done. */
+static bool is_tried_again(struct backend *backend, struct hark_op *op, int result)
+{
+    if (result != -EAGAIN && result != -EINTR) return false;
+    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) backend_finish(backend, op, -ECANCELED);
+    else if (op->kind == OP_CONNECT && result == -EAGAIN) backend_pause(backend, op, EAGAIN);
+    else hand_over(self(backend), op, result == -EAGAIN);
+    return true;
+}
+
+static void complete(struct backend *backend, struct hark_op *op, int result, unsigned flags)
+{
+    struct uring *uring = self(backend);
+    uint8_t was = op->backend;
+    if (!(flags & IORING_CQE_F_MORE)) {
+        if (HARK_UNLIKELY(was & TO_CANCEL)) queue_remove(&uring->backlog, op);
+        op->backend &= ONE_SHOT;
+    }
+    if (HARK_UNLIKELY(was & POLLING)) {
+        complete_poll(backend, op, result);
+        return;
+    }
+    if (HARK_UNLIKELY(result < 0) && is_refused_multishot(uring, op, result, was)) return;
+    if (HARK_UNLIKELY(result < 0) && is_tried_again(backend, op, result)) return;
+    switch (op->kind) {
+    case OP_RECV_POOL: complete_pool(backend, op, result, flags); break;
+    case OP_ACCEPT: complete_accept(backend, op, result, flags); break;
+    case OP_SEND: case OP_SENDV:
+        if (HARK_LIKELY(result >= 0)) complete_send(backend, op, result);
+        else backend_finish(backend, op, result);
+        break;
+    case OP_RECVFROM:
+        if (result >= 0)
+            sys_datagram_received(op->u.dgram.datagram,
+                                  op->u.dgram.datagram->private_header.msg_flags);
+        backend_finish(backend, op, result);
+        break;
+    default: backend_finish(backend, op, result);
+    }
+}
+
+/* Takes completions, most at most. The number of those that mean something. Rule 2. */
+static unsigned harvest(struct backend *backend, unsigned most)
+{
+    struct uring *uring = self(backend);
+    struct io_uring_cqe *cqe;
+    unsigned head, taken = 0, meant = 0;
+    io_uring_for_each_cqe(&uring->ring, head, cqe) {
+        uint64_t tag = cqe->user_data;
+        if (tag == TAG_WAKE) {
+            if (!(cqe->flags & IORING_CQE_F_MORE)) uring->is_wake_armed = false;
+            if (cqe->res == -EINVAL) uring->features &= ~(unsigned)URING_MULTI_POLL;
+            meant++;
+        } else if (tag != TAG_IGNORE && tag != LIBURING_UDATA_TIMEOUT) {
+            struct hark_op *op = (struct hark_op *)(uintptr_t)tag;
+            if (op->state == STATE_DONE || meant >= most) break;
+            complete(backend, op, cqe->res, cqe->flags);
+            meant++;
+        }
+        taken++;
+    }
+    io_uring_cq_advance(&uring->ring, taken);
+    return meant;
+}
+
+/* An eventfd that is never read reports every write once more to a multishot poll; without that it
+ * is read, and each wake-up arms it anew. */
+static void arm_wake(struct uring *uring)
+{
+    struct io_uring_sqe *sqe = take_entry(uring);
+    if (sqe == NULL) return; /* then the wait below returns at once, and it is tried again */
+    if (uring->features & URING_MULTI_POLL) io_uring_prep_poll_multishot(sqe, uring->wake_fd, POLLIN);
+    else io_uring_prep_read(sqe, uring->wake_fd, &uring->wake_count, sizeof uring->wake_count, 0);
+    io_uring_sqe_set_data64(sqe, TAG_WAKE);
+    uring->is_wake_armed = true;
+}
+
+/* Something waits for the loop to enter the kernel, though nothing is to be submitted. */
+static bool has_kernel_work(const struct uring *uring)
+{
+    unsigned flags = __atomic_load_n(uring->ring.sq.kflags, __ATOMIC_RELAXED);
+    unsigned wanted = IORING_SQ_CQ_OVERFLOW;
+    if (uring->features & (URING_COOP | URING_DEFER)) wanted |= IORING_SQ_TASKRUN;
+    return flags & wanted;
+}
+
+/* Hands over what is queued and, with timeout_ns != 0, sleeps for a completion. */
+static int enter(struct uring *uring, int64_t timeout_ns)
+{
+    int got;
+    if (timeout_ns == 0) {
+        if (io_uring_sq_ready(&uring->ring) == 0 && !has_kernel_work(uring)) return 0;
+        got = io_uring_submit_and_get_events(&uring->ring);
+    } else if (timeout_ns < 0) {
+        got = io_uring_submit_and_wait(&uring->ring, 1);
+    } else {
+        struct io_uring_cqe *cqe;
+        struct __kernel_timespec ts = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
+        got = io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &ts, NULL);
+    }
+    switch (got) { /* all of these: harvest, and the loop comes back */
+    case -ETIME: case -EINTR: case -EBUSY: case -EAGAIN: return 0;
+    default: return got < 0 ? got : 0;
+    }
+}
+
+/* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
+static int enable(struct uring *uring)
+{
+    long result = syscall(SYS_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+                          NULL, 0);
+    return result < 0 ? -errno : 0;
+}
+
+static int uring_wait(struct backend *backend, int64_t timeout_ns, unsigned most)
+{
+    struct uring *uring = self(backend);
+    if (HARK_UNLIKELY(!uring->is_enabled)) {
+        int error = uring->features & URING_SINGLE ? enable(uring) : 0;
+        if (error < 0) return error;
+        uring->is_enabled = true;
+    }
+    if (HARK_UNLIKELY(uring->backlog.head != NULL)) flush_backlog(uring);
+    if (HARK_UNLIKELY(!uring->is_wake_armed)) arm_wake(uring);
+    if (uring->harvests < LIMIT_HARVESTS && harvest(backend, most) != 0) {
+        uring->harvests++;
+        return 0;
+    }
+    uring->harvests = 0;
+    bool has_backlog = uring->backlog.head != NULL || !uring->is_wake_armed;
+    int error = enter(uring, has_backlog ? 0 : timeout_ns);
+    harvest(backend, most);
+    return error;
+}
+
+static void uring_wake(struct backend *backend) { sys_wake_signal(self(backend)->wake_fd); }
+
+/* The kernel learns of a descriptor with each request, and has forgotten it with the last one. */
+static int uring_adopt(struct backend *backend, struct hark_io *io)
+{
+    (void)backend, (void)io;
+    return 0;
+}
+
+static void uring_forget(struct backend *backend, struct hark_io *io) { (void)backend, (void)io; }
+
+enum { PAGE_BYTES = 4096 };
+
+static size_t ring_bytes(const struct hark_pool *pool)
+{
+    return pool->room_bytes * sizeof(struct io_uring_buf) + 2 * PAGE_BYTES;
+}
+
+/* pool->room_bytes counts the entries of the ring: a power of two. The ring begins on a page; the
+ * page before holds the address to free. */
+static int attach_pool(struct backend *backend, struct hark_pool *pool)
+{
+    struct uring *uring = self(backend);
+    if (!(uring->features & URING_BUFFER_RING) || uring->next_group > UINT16_MAX) return -ENOSYS;
+    pool->room_bytes = 1;
+    while (pool->room_bytes < pool->count) pool->room_bytes *= 2;
+    char *memory = backend_resize(backend, NULL, 0, ring_bytes(pool));
+    if (memory == NULL) return -ENOMEM;
+    struct io_uring_buf_ring *ring =
+        (void *)(((uintptr_t)memory + sizeof memory + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1));
+    ((char **)(void *)ring)[-1] = memory;
+    struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)ring,
+                                    .ring_entries = (uint32_t)pool->room_bytes,
+                                    .bgid = (uint16_t)uring->next_group };
+    int error = io_uring_register_buf_ring(&uring->ring, &reg, 0);
+    if (error != 0) {
+        backend_resize(backend, memory, ring_bytes(pool), 0);
+        return error;
+    }
+    pool->group = uring->next_group++;
+    pool->ring = ring;
+    io_uring_buf_ring_init(ring);
+    for (uint32_t i = 0; i < pool->count; i++) give_buffer(backend, pool, i);
+    return 0;
+}
+
+static void detach_pool(struct backend *backend, struct hark_pool *pool)
+{
+    if (pool->ring == NULL) return;
+    (void)io_uring_unregister_buf_ring(&self(backend)->ring, pool->group); /* no op uses it */
+    backend_resize(backend, ((char **)pool->ring)[-1], ring_bytes(pool), 0);
+    pool->ring = NULL;
+}
+
+static size_t headers_bytes(const struct uring *uring)
+{
+    return uring->ring.sq.ring_entries * sizeof(struct msghdr);
+}
+
+static int uring_open(struct backend *backend, char *why, size_t room_bytes)
+{
+    struct uring *uring = backend_resize(backend, NULL, 0, sizeof *uring);
+    if (uring == NULL) return -ENOMEM;
+    *uring = (struct uring){ .reserve = -1 };
+    int error = uring_setup(uring, why, room_bytes);
+    if (error != 0) goto no_ring;
+    error = -ENOMEM;
+    uring->headers = backend_resize(backend, NULL, 0, headers_bytes(uring));
+    if (uring->headers == NULL) goto no_headers;
+    error = uring->wake_fd = sys_wake_open();
+    if (error < 0) goto no_wake;
+    uring->reserve = sys_reserve_open();
+    backend->state = uring;
+    backend->is_dated = !(uring->features & URING_DEFER);
+    return 0;
+no_wake:
+    backend_resize(backend, uring->headers, headers_bytes(uring), 0);
+no_headers:
+    io_uring_queue_exit(&uring->ring);
+no_ring:
+    backend_resize(backend, uring, sizeof *uring, 0);
+    return error;
+}
+
+static void uring_close(struct backend *backend)
+{
+    struct uring *uring = self(backend);
+    backend_resize(backend, uring->headers, headers_bytes(uring), 0);
+    io_uring_queue_exit(&uring->ring);
+    (void)sys_close(uring->wake_fd); /* an eventfd of ours: closing it cannot lose anything */
+    if (uring->reserve >= 0) (void)sys_close(uring->reserve);
+    backend_resize(backend, uring, sizeof *uring, 0);
+}
+
+const struct backend_ops uring_backend = {
+    .name = "io_uring", .open = uring_open, .close = uring_close, .adopt = uring_adopt,
+    .forget = uring_forget, .start = uring_start, .cancel = uring_cancel, .wait = uring_wait,
+    .wake = uring_wake, .attach_pool = attach_pool, .detach_pool = detach_pool,
+    .give_buffer = give_buffer,
+};

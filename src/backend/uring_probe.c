@@ -1,0 +1,134 @@
+/* What can the ring of this kernel do? Asked op by op and flag by flag, never by version, since
+ * distributions carry features back and security filters take them away.
+ *
+ * Flags of the set-up are tried from the richest set to the poorest. Ops are asked for by
+ * IORING_REGISTER_PROBE. Whether a multishot form exists no kernel tells: it is taken for granted
+ * and given up by uring.c at the first -EINVAL that the plain form does not give too.
+ *
+ * HARK_URING_MASK=5.10 (or 5.19, 6.1) hides what those kernels did not have: for tests, since there
+ * is one kernel only. */
+#include "backend/uring.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+static const uint8_t needed[] = {
+    IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL, IORING_OP_CONNECT, IORING_OP_POLL_ADD, IORING_OP_READ,
+    IORING_OP_RECV, IORING_OP_RECVMSG, IORING_OP_SEND, IORING_OP_SENDMSG,
+};
+
+static const struct { const char *kernel; unsigned features; } masks[] = {
+    { "5.10", 0 },
+    { "5.19", URING_COOP | URING_MULTI_ACCEPT | URING_BUFFER_RING | URING_MULTI_POLL | URING_TIMED_WAIT },
+    { "6.1", URING_ALL },
+};
+
+/* What the environment leaves of the features; -1: the mask is unknown. */
+static int masked(void)
+{
+    const char *mask = getenv("HARK_URING_MASK");
+    if (mask == NULL || *mask == '\0' || strcmp(mask, "none") == 0) return URING_ALL;
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++)
+        if (strcmp(mask, masks[i].kernel) == 0) return (int)masks[i].features;
+    return -1;
+}
+
+/* R_DISABLED: with SINGLE_ISSUER the one thread is whoever enables the ring, which need not be the
+ * one that opens the loop. */
+static unsigned setup_flags(unsigned features)
+{
+    unsigned flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    if (features & URING_COOP) flags |= IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+    if (features & URING_SINGLE) flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED;
+    if (features & URING_DEFER) {
+        flags &= ~(unsigned)IORING_SETUP_COOP_TASKRUN; /* implied, and not to be said twice */
+        flags |= IORING_SETUP_DEFER_TASKRUN;
+    }
+    return flags;
+}
+
+/* From the richest set of flags to the poorest. */
+static int set_up(struct uring *uring, unsigned allowed)
+{
+    static const unsigned without[] = { 0, URING_DEFER, URING_DEFER | URING_SINGLE,
+                                        URING_DEFER | URING_SINGLE | URING_COOP };
+    int error = -EINVAL;
+    for (size_t i = 0; i < sizeof without / sizeof without[0] && error == -EINVAL; i++) {
+        uring->features = allowed & ~without[i];
+        struct io_uring_params params = { .flags = setup_flags(uring->features),
+                                          .cq_entries = LIMIT_RING_COMPLETIONS };
+        error = io_uring_queue_init_params(LIMIT_RING_ENTRIES, &uring->ring, &params);
+    }
+    return error;
+}
+
+static const char *missing_op(struct uring *uring)
+{
+    static char text[32];
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
+    if (probe == NULL) return "IORING_REGISTER_PROBE";
+    const char *missing = NULL;
+    for (size_t i = 0; i < sizeof needed && missing == NULL; i++) {
+        if (io_uring_opcode_supported(probe, needed[i])) continue;
+        snprintf(text, sizeof text, "operation %d", needed[i]);
+        missing = text;
+    }
+    io_uring_free_probe(probe);
+    return missing;
+}
+
+static const char *missing_feature(struct uring *uring)
+{
+    if (!(uring->ring.features & IORING_FEAT_NODROP)) return "IORING_FEAT_NODROP";
+    if (!(uring->ring.features & IORING_FEAT_SUBMIT_STABLE)) return "IORING_FEAT_SUBMIT_STABLE";
+    if (!(uring->ring.features & IORING_FEAT_FAST_POLL)) return "IORING_FEAT_FAST_POLL";
+    return missing_op(uring);
+}
+
+static void describe(const struct uring *uring, char *why, size_t room_bytes)
+{
+    unsigned f = uring->features;
+    snprintf(why, room_bytes, "%s%s, %s accept, %s receive, buffers from %s, %s",
+             f & URING_DEFER ? "deferred" : f & URING_COOP ? "cooperative" : "interrupting",
+             f & URING_SINGLE ? " single-issuer" : "", f & URING_MULTI_ACCEPT ? "multishot" : "one-shot",
+             f & URING_MULTI_RECV ? "multishot" : "one-shot",
+             f & URING_BUFFER_RING ? "a ring" : "hark's own list",
+             f & URING_TIMED_WAIT ? "timed wait" : "timeouts as requests");
+}
+
+static int refuse(char *why, size_t room_bytes, int error, const char *text)
+{
+    if (room_bytes != 0) snprintf(why, room_bytes, "%s", text);
+    return error;
+}
+
+int uring_setup(struct uring *uring, char *why, size_t room_bytes)
+{
+    int allowed = masked();
+    if (allowed < 0)
+        return refuse(why, room_bytes, -EINVAL, "HARK_URING_MASK is not one of 5.10, 5.19, 6.1, none");
+    int error = set_up(uring, (unsigned)allowed);
+    if (error != 0) {
+        const char *text = error == -ENOSYS ? "io_uring_setup: not in this kernel"
+                         : error == -EPERM ? "io_uring_setup: refused by a filter or by "
+                                             "kernel.io_uring_disabled"
+                         : error == -ENOMEM ? "io_uring_setup: no memory, or beyond RLIMIT_MEMLOCK"
+                                            : strerror(-error);
+        return refuse(why, room_bytes, error, text);
+    }
+    const char *missing = missing_feature(uring);
+    if (missing != NULL) {
+        if (room_bytes != 0) snprintf(why, room_bytes, "this kernel's ring lacks %s", missing);
+        io_uring_queue_exit(&uring->ring);
+        return -ENOSYS;
+    }
+    if (!(uring->features & URING_TIMED_WAIT)) uring->ring.features &= ~(unsigned)IORING_FEAT_EXT_ARG;
+    if (!(uring->ring.features & IORING_FEAT_EXT_ARG)) uring->features &= ~(unsigned)URING_TIMED_WAIT;
+    (void)io_uring_ring_dontfork(&uring->ring); /* a child must not see it; harmless if refused */
+    if (room_bytes != 0) describe(uring, why, room_bytes);
+    return 0;
+}

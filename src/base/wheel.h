@@ -1,0 +1,55 @@
+/* Timers, by the nanosecond and without allocation: a radix wheel.
+ *
+ * The moment of a timer is read as eleven digits of six bits. A timer lies in the level of the
+ * highest digit in which its moment differs from `elapsed`, in the slot of that digit. So all of a
+ * level comes before all of the next one, slots come in order, and the slots of level 0 hold one
+ * nanosecond each.
+ *
+ * Rules:
+ *  1. elapsed never goes back, and never passes the moment of a timer that is still in the wheel.
+ *  2. A slot that elapsed enters is emptied into lower levels, front to back. A timer of the same
+ *     moment set later can only be below already if that has happened: so equal moments stay in the
+ *     order set.
+ *  3. A moment in the past counts as `elapsed`: it fires next, behind what was set before it. */
+#ifndef HARK_BASE_WHEEL_H
+#define HARK_BASE_WHEEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { WHEEL_BITS = 6, WHEEL_SLOTS = 1 << WHEEL_BITS, WHEEL_LEVELS = 11 };
+
+/* A place in a circular list; first in a timer, so that a list's head is one too. */
+struct wheel_link { struct wheel_link *next, *prev; };
+
+struct wheel_timer { struct wheel_link link; int64_t when; };
+
+struct wheel {
+    int64_t elapsed;
+    int64_t next;                    /* nothing fires before this, if is_next_known */
+    bool is_next_known;
+    uint32_t levels;                 /* bit: the level has a timer */
+    uint64_t slots_used[WHEEL_LEVELS];
+    struct wheel_link slots[WHEEL_LEVELS * WHEEL_SLOTS];
+};
+
+void wheel_init(struct wheel *wheel, int64_t now);
+
+/* Puts a timer in; it must not be in a wheel. */
+void wheel_insert(struct wheel *wheel, struct wheel_timer *timer, int64_t when);
+
+/* Takes a timer out; it must be in the wheel. */
+void wheel_remove(struct wheel *wheel, struct wheel_timer *timer);
+
+/* Takes out the first timer whose moment is not after now; NULL if there is none. */
+struct wheel_timer *wheel_expire(struct wheel *wheel, int64_t now);
+
+/* Gives a moment before which nothing fires: exactly that of the first timer, or, where very many
+ * lie close together, up to one slot earlier. INT64_MAX: the wheel is empty. */
+int64_t wheel_next(struct wheel *wheel);
+
+/* Calls fn for every timer, in no order. */
+void wheel_each(const struct wheel *wheel, void (*fn)(struct wheel_timer *, void *), void *arg);
+
+#endif

@@ -1,0 +1,136 @@
+/* Everything that is alive, found where it is: nothing is kept for inspection's sake but two words
+ * in each op. */
+#include <inttypes.h>
+
+#include "loop/loop.h"
+
+static const char *const kind_names[OP_KINDS] = {
+    [OP_NOP] = "nop", [OP_TIMER] = "timer", [OP_EVERY] = "timer_every", [OP_POST] = "post",
+    [OP_OFFLOAD] = "offload", [OP_CLOSE] = "close", [OP_RECV] = "recv",
+    [OP_RECV_POOL] = "recv_pool", [OP_RECVFROM] = "recvfrom", [OP_ACCEPT] = "accept",
+    [OP_READ_READY] = "ready to read", [OP_RECV_NOTHING] = "recv", [OP_SEND] = "send",
+    [OP_SENDV] = "sendv", [OP_SENDTO] = "sendto", [OP_CONNECT] = "connect",
+    [OP_WRITE_READY] = "ready to write", [OP_SHUTDOWN] = "shutdown",
+};
+
+static const char *const op_state_names[] = {
+    [STATE_IDLE] = "idle", [STATE_QUEUED] = "queued", [STATE_RUNNING] = "running",
+    [STATE_DONE] = "done",
+};
+
+struct walk {
+    const struct hark_loop *loop;
+    hark_inspect_fn *fn;
+    void *arg;
+    size_t count;
+    int64_t now;
+};
+
+static void tell_op(struct walk *walk, const struct hark_op *op)
+{
+    const struct hark_loop *loop = walk->loop;
+    if (op == &loop->retry) return; /* the loop's own */
+    uint32_t age = (uint32_t)(walk->now >> AGE_SHIFT) - op->started;
+    const struct hark_io *io = hark_op_io(op);
+    struct hark_inspect_entry entry = {
+        .kind = kind_names[op->kind],
+        .state = op_state_names[op->state],
+        .label = op->label,
+        .place = op->place,
+        .age_ns = (int64_t)age << AGE_SHIFT,
+        .deadline_ns = op->flags & FLAG_TIMED ? op->timer.when : 0,
+        .fd = io != NULL ? io->fd : -1,
+        .is_background = op->flags & FLAG_BACKGROUND,
+        .op = op,
+        .io = io,
+    };
+    walk->count++;
+    walk->fn(&entry, walk->arg);
+}
+
+/* An op on an io that has its result is in the loop's queue, and told from there. */
+static void tell_io(struct walk *walk, const struct hark_io *io)
+{
+    struct hark_inspect_entry entry = {
+        .kind = "io", .state = io->state == IO_CLOSING ? "closing" : "open", .label = io->label,
+        .place = io->place, .age_ns = walk->now - io->opened_ns, .fd = io->fd, .io = io,
+    };
+    walk->count++;
+    walk->fn(&entry, walk->arg);
+    for (int side = 0; side < 2; side++) {
+        const struct hark_op *active = io->active[side];
+        if (active != NULL && active->state == STATE_RUNNING) tell_op(walk, active);
+        const struct hark_op *last = io->waiting[side];
+        if (last == NULL || (last->kind == OP_CLOSE && side == 1)) continue; /* stands on both */
+        const struct hark_op *op = last;
+        do {
+            op = op->next;
+            tell_op(walk, op);
+        } while (op != last);
+    }
+}
+
+/* Of the ops in the wheel only timers are nowhere else. */
+static void tell_timer(struct wheel_timer *timer, void *arg)
+{
+    const struct hark_op *op = op_of_timer(timer);
+    if (op->kind == OP_TIMER || op->kind == OP_EVERY) tell_op(arg, op);
+}
+
+static void tell_due(struct walk *walk)
+{
+    const struct op_chain *due = &walk->loop->backend.due;
+    if (chain_is_empty(due)) return;
+    for (const struct hark_op *op = due->head;; op = op->next) {
+        tell_op(walk, op);
+        if (&op->next == due->tail) return;
+    }
+}
+
+/* What other threads have sent stays where it is until this thread takes it. */
+static void tell_inbox(struct walk *walk)
+{
+    void *head = atomic_load(&((struct hark_loop *)walk->loop)->inbox.head);
+    if (head == INBOX_ASLEEP || head == INBOX_NUDGED) return;
+    for (const struct hark_op *op = head; op != NULL; op = op->next) tell_op(walk, op);
+}
+
+static void tell_offloaded(struct hark_op *op, void *arg) { tell_op(arg, op); }
+
+size_t hark_loop_inspect(const struct hark_loop *loop, hark_inspect_fn *fn, void *arg)
+{
+    struct walk walk = { .loop = loop, .fn = fn, .arg = arg, .now = clock_read() };
+    for (const struct hark_io *io = loop->ios; io != NULL; io = io->all_next) tell_io(&walk, io);
+    for (const struct hark_op *op = loop->running; op != NULL; op = op->next) tell_op(&walk, op);
+    tell_due(&walk);
+    wheel_each(&loop->wheel, tell_timer, &walk);
+    offload_seam.each(loop, tell_offloaded, &walk);
+    tell_inbox(&walk);
+    return walk.count;
+}
+
+static void print_entry(const struct hark_inspect_entry *entry, void *arg)
+{
+    FILE *to = arg;
+    fprintf(to, "%s%-14s %-8s", entry->op != NULL && entry->io != NULL ? "  " : "", entry->kind,
+            entry->state);
+    if (entry->fd >= 0) fprintf(to, " fd %d", entry->fd);
+    fprintf(to, " for %" PRId64 " ms", entry->age_ns / HARK_MILLISECOND);
+    if (entry->deadline_ns != 0) {
+        int64_t left = entry->deadline_ns - clock_read();
+        fprintf(to, ", due in %" PRId64 " ms", left / HARK_MILLISECOND);
+    }
+    if (entry->is_background) fprintf(to, ", background");
+    if (entry->label != NULL) fprintf(to, ", \"%s\"", entry->label);
+    if (entry->place != NULL) fprintf(to, "  %s", entry->place);
+    fputc('\n', to);
+}
+
+void hark_loop_print(const struct hark_loop *loop, FILE *to)
+{
+    bool goes_on = loop->alive != 0 || loop->held != 0;
+    fprintf(to, "loop on %s: hark_run() %s: %zu ops alive, %zu in the background, %zu holds\n",
+            loop->backend.ops->name, goes_on ? "goes on" : "would end", loop->alive,
+            loop->background, loop->held);
+    hark_loop_inspect(loop, print_entry, to);
+}

@@ -1,0 +1,34 @@
+/* Timers, and the deadlines of all other ops: one wheel. */
+#include "loop/loop.h"
+
+void timer_expire_due(struct hark_loop *loop)
+{
+    for (struct wheel_timer *timer; (timer = wheel_expire(&loop->wheel, loop->now)) != NULL;)
+        op_expired(loop, op_of_timer(timer));
+}
+
+void (hark_timer)(struct hark_op *op, struct hark_loop *loop, int64_t when_ns, hark_done_fn *done)
+{
+    if (op_begin(op, loop, OP_TIMER, done)) op_arm(loop, op, when_ns);
+}
+
+void (hark_timer_every)(struct hark_op *op, struct hark_loop *loop, int64_t first_ns,
+                        int64_t interval_ns, hark_done_fn *done)
+{
+    op->u.every.interval_ns = interval_ns;
+    if (!op_begin(op, loop, OP_EVERY, done)) return;
+    if (interval_ns < 1) op_end(loop, op, HARK_EINVAL, 0);
+    else op_arm(loop, op, first_ns);
+}
+
+/* Just before a callback: counts the intervals that have passed and sets the next moment, which
+ * lies on the grid of the first one: no drift, and no burst after a delay. */
+void timer_repeat(struct hark_loop *loop, struct hark_op *op)
+{
+    int64_t interval = op->u.every.interval_ns, due = op->timer.when;
+    int64_t late = loop->now > due ? loop->now - due : 0;
+    op->result = late / interval + 1;
+    int64_t next;
+    if (__builtin_add_overflow(due, interval * (op->result - 1), &next)) next = INT64_MAX;
+    if (!(op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT))) op_arm(loop, op, clock_add(next, interval));
+}

@@ -1,0 +1,133 @@
+/* Sockets: thin verbs that fill in an op and submit it, and the calls that need no waiting. */
+#include <errno.h>
+#include <hark/net.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "backend/sys.h"
+#include "loop/loop.h"
+
+int (hark_socket)(struct hark_io *io, struct hark_loop *loop, int domain, int type, int protocol)
+{
+    bool is_nonblock = loop->backend.ops->wants_nonblock;
+    int fd = sys_socket(domain, type, protocol, is_nonblock);
+    if (fd < 0) return hark_error_from_os(-fd);
+    int error = io_open(io, loop, fd, is_nonblock ? IO_IS_NONBLOCK : 0);
+    if (error != 0) (void)sys_close(fd); /* new and unused: nothing can be lost */
+    return error;
+}
+
+static int answer(int result) { return result == 0 ? 0 : hark_error_from_os(errno); }
+
+int hark_bind(struct hark_io *io, const struct sockaddr *addr, socklen_t len)
+{
+    int type = 0, on = 1;
+    socklen_t room = sizeof type;
+    if (io->state != IO_OPEN) return HARK_EBADF;
+    if (getsockopt(io->fd, SOL_SOCKET, SO_TYPE, &type, &room) != 0) return answer(-1);
+    if (type == SOCK_STREAM && addr->sa_family != AF_UNIX)
+        (void)setsockopt(io->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* bind(2) tells */
+    return answer(bind(io->fd, addr, len));
+}
+
+int hark_listen(struct hark_io *io, int backlog)
+{
+    if (io->state != IO_OPEN) return HARK_EBADF;
+    return answer(listen(io->fd, backlog > 0 ? backlog : SOMAXCONN));
+}
+
+void (hark_accept)(struct hark_op *op, struct hark_io *listener, hark_done_fn *done)
+{
+    io_submit(op, listener, OP_ACCEPT, done);
+}
+
+int (hark_accepted)(struct hark_io *io, struct hark_op *op)
+{
+    int fd = (int)op->result;
+    REQUIRE(op->kind == OP_ACCEPT && fd >= 0, "promise 3: hark_accepted() of what was not accepted");
+    int error = io_open(io, op->on.io->loop, fd, IO_IS_NONBLOCK);
+    if (error != 0) (void)sys_close(fd); /* the caller hears of the error that matters */
+    return error;
+}
+
+void (hark_connect)(struct hark_op *op, struct hark_io *io, const struct sockaddr *addr,
+                    socklen_t len, hark_done_fn *done)
+{
+    op->u.peer.addr = addr;
+    op->u.peer.len = len;
+    op->u.peer.has_begun = false;
+    io_submit(op, io, OP_CONNECT, done);
+}
+
+void (hark_ready)(struct hark_op *op, struct hark_io *io, enum hark_side side, hark_done_fn *done)
+{
+    io_submit(op, io, side == HARK_WRITABLE ? OP_WRITE_READY : OP_READ_READY, done);
+}
+
+void (hark_recv)(struct hark_op *op, struct hark_io *io, void *buf, size_t len, hark_done_fn *done)
+{
+    op->u.buf.base = buf;
+    op->u.buf.len = len;
+    if (HARK_LIKELY(len != 0)) io_submit(op, io, OP_RECV, done);
+    else io_submit(op, io, OP_RECV_NOTHING, done);
+}
+
+void (hark_send)(struct hark_op *op, struct hark_io *io, const void *buf, size_t len,
+                 hark_done_fn *done)
+{
+    op->u.buf.base = (char *)(uintptr_t)buf; /* never written to */
+    op->u.buf.len = len;
+    op->u.buf.moved = 0;
+    io_submit(op, io, OP_SEND, done);
+}
+
+void (hark_sendv)(struct hark_op *op, struct hark_io *io, struct iovec *slices, size_t count,
+                  hark_done_fn *done)
+{
+    op->u.iov.list = slices;
+    op->u.iov.count = count;
+    op->u.iov.moved = 0;
+    io_submit(op, io, OP_SENDV, done);
+}
+
+size_t hark_sent_bytes(const struct hark_op *op)
+{
+    if (op->kind == OP_SEND) return op->u.buf.moved;
+    return op->kind == OP_SENDV ? op->u.iov.moved : 0;
+}
+
+void (hark_recvfrom)(struct hark_op *op, struct hark_io *io, struct hark_datagram *datagram,
+                     hark_done_fn *done)
+{
+    op->u.dgram.datagram = datagram;
+    io_submit(op, io, OP_RECVFROM, done);
+}
+
+void (hark_sendto)(struct hark_op *op, struct hark_io *io, struct hark_datagram *datagram,
+                   hark_done_fn *done)
+{
+    op->u.dgram.datagram = datagram;
+    io_submit(op, io, OP_SENDTO, done);
+}
+
+void (hark_shutdown)(struct hark_op *op, struct hark_io *io, int how, hark_done_fn *done)
+{
+    op->u.shutdown.how = how;
+    io_submit(op, io, OP_SHUTDOWN, done);
+}
+
+int hark_local_address(const struct hark_io *io, struct sockaddr *addr, socklen_t *len)
+{
+    return answer(getsockname(io->fd, addr, len));
+}
+
+int hark_peer_address(const struct hark_io *io, struct sockaddr *addr, socklen_t *len)
+{
+    return answer(getpeername(io->fd, addr, len));
+}
+
+int hark_nodelay(struct hark_io *io, bool is_on)
+{
+    int value = is_on;
+    return answer(setsockopt(io->fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value));
+}
