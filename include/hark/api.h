@@ -39,7 +39,7 @@
 extern "C" {
 #endif
 
-/* Gives the version of the library that runs, such as "0.1.0"; HARK_VERSION is the one compiled for.
+/* Gives the version of the library that runs, "0.1.0" say; HARK_VERSION is the one compiled for.
  *
  * Thread any
  */

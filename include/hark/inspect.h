@@ -1,4 +1,4 @@
-/* What keeps this loop alive, and why: every op and io, with the place in the source that started it.
+/* What keeps this loop alive, and why: every op and io, with the place where it was started.
  *
  * Works at any moment between callbacks and inside them; costs nothing until it is called. */
 #ifndef HARK_INSPECT_H

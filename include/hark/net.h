@@ -27,7 +27,7 @@ struct hark_datagram {
 
 /* Opens io on a new socket, close-on-exec.
  *
- * domain, type, protocol  as for socket(2): AF_INET, AF_INET6 or AF_UNIX; SOCK_STREAM or SOCK_DGRAM.
+ * domain, type, protocol  as for socket(2): AF_INET, AF_INET6, AF_UNIX; SOCK_STREAM, SOCK_DGRAM.
  * Result 0; HARK_EAFNOSUPPORT, HARK_EPROTONOSUPPORT, HARK_EMFILE, HARK_ENFILE, HARK_ENOMEM, ...
  * Thread loop
  */
@@ -73,8 +73,8 @@ HARK_API int hark_accepted(struct hark_io *io, struct hark_op *op);
  *
  * addr   borrowed until the callback.
  * Result 0; HARK_ECONNREFUSED, HARK_ETIMEDOUT, HARK_EHOSTUNREACH, HARK_ENOENT (no such Unix
- *        socket), HARK_EADDRNOTAVAIL, ... After a cancel or a deadline the socket is of no more use:
- *        close it.
+ *        socket), HARK_EADDRNOTAVAIL, ... After a cancel or a deadline the socket is of no more
+ *        use: close it.
  * Thread loop
  * Order  a write-side op: sends submitted after it go out after it.
  */

@@ -12,16 +12,17 @@
 extern "C" {
 #endif
 
-/* Runs fn(op, arg) on a pool thread.
+/* Runs fn(op) on a pool thread.
  *
  * offload_class  which queue and bound.
- * fn       may use the op's user field and hark_offload_asked(), and nothing else of the op or loop.
+ * fn       may use what op->user points to, and hark_offload_asked(), and nothing else of the op or
+ *          the loop.
  * Result   what fn returned; HARK_ECANCELED or HARK_ETIMEDOUT: it never ran; HARK_EAGAIN: no thread
  *          could be started. When a deadline passes while fn runs, its true result comes, late.
  * Thread   loop
  */
 HARK_API void hark_offload(struct hark_op *op, struct hark_loop *loop,
-                           enum hark_offload_class offload_class, hark_work_fn *fn, void *arg,
+                           enum hark_offload_class offload_class, hark_work_fn *fn,
                            hark_done_fn *done);
 
 /* Tells running work that its op was canceled or that its deadline has passed.

@@ -33,17 +33,17 @@ struct sockaddr;
 typedef void hark_done_fn(struct hark_op *op);
 
 /* Work for hark_offload(): runs on a pool thread; its return value becomes the op's result. */
-typedef int64_t hark_work_fn(struct hark_op *op, void *arg);
+typedef int64_t hark_work_fn(struct hark_op *op);
 
 struct hark_op {
     /* The caller's, to set before a submission. */
     void *user;             /* never touched by the library */
-    int64_t deadline_ns;    /* loop time, see hark_after(); 0 is none. 0 again in the last callback */
+    int64_t deadline_ns;    /* loop time, see hark_after(); 0: none. 0 again in the last callback */
     const char *label;      /* for inspection; borrowed. NULL again in the last callback */
 
     /* The answer, to read in the callback. */
     int64_t result;         /* what read(2) would have said, or a negative enum hark_error */
-    int32_t os_error;       /* the system's number behind a negative result; 0: hark's own decision */
+    int32_t os_error;       /* the system's number behind a negative result; 0: hark decided */
     bool more;              /* a repeating op: further callbacks follow; false: this is the last */
 
     /* Private from here on. */
@@ -61,7 +61,7 @@ struct hark_op {
         struct { struct hark_datagram *datagram; } dgram;
         struct { const struct sockaddr *addr; uint32_t len; bool has_begun; } peer;
         struct { struct hark_pool *pool; void *data; uint32_t index; } pool;
-        struct { hark_work_fn *fn; void *arg; uint8_t lane, asked; } work;
+        struct { hark_work_fn *fn; uint8_t lane, asked; } work;
         struct { int64_t interval_ns; } every;
         struct { int how; } shutdown;
     } u;

@@ -8,6 +8,7 @@
 #include <hark/io.h>
 #include <hark/net.h>
 #include <hark/op.h>
+#include <string.h>
 
 /* All kinds from OP_RECV on work on an io; those from OP_SEND on, on its write side. */
 enum op_kind {
@@ -29,7 +30,7 @@ enum op_flag {
     FLAG_BACKGROUND = 2,  /* does not keep the loop running */
     FLAG_CANCELED = 4,    /* hark_cancel() asked */
     FLAG_TIMED_OUT = 8,   /* the deadline asked */
-    FLAG_STEP = 16,       /* op_run() has a step to make before the last callback */
+    FLAG_STEP = 16,       /* others wait behind it, or the last callback needs more than a call */
     FLAG_PAUSED = 32,     /* waits for the retry timer: no kernel has it */
     FLAG_STARVED = 64,    /* waits for a buffer of its pool: no kernel has it */
     FLAG_ENDED = 128,     /* the backend gave it up with this report: start it again */
@@ -130,7 +131,10 @@ struct backend_ops {
 struct op_chain { struct hark_op *head, **tail; };
 
 static inline void chain_clear(struct op_chain *chain) { chain->tail = &chain->head; }
-static inline bool chain_is_empty(const struct op_chain *chain) { return chain->tail == &chain->head; }
+static inline bool chain_is_empty(const struct op_chain *chain)
+{
+    return chain->tail == &chain->head;
+}
 static inline void chain_push(struct op_chain *chain, struct hark_op *op)
 {
     *chain->tail = op;
@@ -154,15 +158,23 @@ extern struct hark_op io_taken;
 /* The last result of an op: >= 0, or a negative errno. */
 void backend_finish_slowly(struct backend *backend, struct hark_op *op, int64_t result);
 
-static inline void backend_finish_side(struct backend *backend, struct hark_op *op, int side,
-                                       int64_t result)
+/* A running op about which nothing is special: no deadline, no cancel, nobody behind it. */
+static inline bool op_is_plain(const struct hark_op *op, enum op_kind kind)
 {
-    struct hark_io *io = op->on.io;
-    if (__builtin_expect(result < 0 || op->flags != 0 || io->waiting[side] != NULL, 0)) {
-        backend_finish_slowly(backend, op, result);
-        return;
-    }
-    io->active[side] = NULL;
+    struct { bool more; uint8_t kind, state, flags; } plain = { false, (uint8_t)kind,
+                                                                STATE_RUNNING, 0 };
+    /* Four bytes in a row, so that it is one comparison. */
+    return memcmp((const char *)op + offsetof(struct hark_op, more), &plain, sizeof plain) == 0;
+}
+
+_Static_assert(offsetof(struct hark_op, flags) == offsetof(struct hark_op, more) + 3,
+               "more, kind, state and flags lie in a row");
+
+/* The same for a plain op and a result that is no error. */
+static inline void backend_finish_plain(struct backend *backend, struct hark_op *op, int side,
+                                        int64_t result)
+{
+    op->on.io->active[side] = NULL;
     op->result = result;
     op->state = STATE_DONE;
     chain_push(&backend->due, op);
@@ -170,10 +182,14 @@ static inline void backend_finish_side(struct backend *backend, struct hark_op *
 
 static inline void backend_finish(struct backend *backend, struct hark_op *op, int64_t result)
 {
-    backend_finish_side(backend, op, op_side(op), result);
+    if (__builtin_expect(result >= 0 && op->flags == 0, 1))
+        backend_finish_plain(backend, op, op_side(op), result);
+    else
+        backend_finish_slowly(backend, op, result);
 }
 
-/* io->parks: a read-side op needs no start(), since the kernel watches already. */
+/* io->parks: a read-side op needs no start(), since the kernel watches already. Set only while the
+ * io is open. */
 static inline bool op_parks_itself(const struct hark_op *op, const struct hark_io *io, int side)
 {
     return side == SIDE_READ && io->parks && op->kind != OP_RECV_NOTHING;

@@ -1,7 +1,7 @@
 /* epoll(7), level-triggered. Its vices, and who hides them:
  *
- *  a. A descriptor closed while a copy is open elsewhere keeps reporting: the close protocol forgets
- *     an io before it closes it.
+ *  a. A descriptor closed while a copy is open elsewhere keeps reporting: the close protocol
+ *     forgets an io before it closes it.
  *  b. EPOLLHUP and EPOLLERR come unasked: readiness.c drops an io that nobody wants.
  *  c. Regular files are refused with EPERM: readiness.c takes them as always ready.
  *  d. epoll_wait counts milliseconds: epoll_pwait2 (Linux 5.11) counts nanoseconds; without it the
@@ -68,17 +68,23 @@ static int sleep_and_take(struct epoll *e, int64_t timeout_ns, int room)
     return epoll_wait(e->fd, e->events, room, clock_ms_round_up(timeout_ns));
 }
 
+static unsigned mask_of(uint32_t bits)
+{
+    unsigned mask = 0;
+    if (bits & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) mask |= WATCH_READ;
+    if (bits & (EPOLLOUT | EPOLLERR | EPOLLHUP)) mask |= WATCH_WRITE;
+    return mask;
+}
+
 static int epoll_poll(struct poller *poller, int64_t timeout_ns, unsigned most)
 {
     struct epoll *e = poller->state;
     int room = most < LIMIT_EVENTS ? (int)most : LIMIT_EVENTS;
     int count = sleep_and_take(e, timeout_ns, room);
     if (count < 0) return errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < count; i++) {
-        unsigned bits = e->events[i].events, mask = 0;
-        if (bits & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) mask |= WATCH_READ;
-        if (bits & (EPOLLOUT | EPOLLERR | EPOLLHUP)) mask |= WATCH_WRITE;
-        poller_ready(poller, e->events[i].data.ptr, mask);
+    for (struct epoll_event *at = e->events, *end = at + count; at < end; at++) {
+        if (HARK_LIKELY(at->events == EPOLLIN)) poller_ready(poller, at->data.ptr, WATCH_READ);
+        else poller_ready(poller, at->data.ptr, mask_of(at->events));
     }
     return 0;
 }

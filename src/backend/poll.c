@@ -81,7 +81,7 @@ static int list_set(struct poller *poller, struct hark_io *io, unsigned want)
     return 0;
 }
 
-/* POLLNVAL, a descriptor closed behind our back, counts as ready: the system call then says EBADF. */
+/* POLLNVAL, a descriptor closed behind our back, counts as ready: the system call says EBADF. */
 static unsigned mask_of(short got)
 {
     const short both = POLLERR | POLLHUP | POLLNVAL;

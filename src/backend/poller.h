@@ -4,6 +4,8 @@
 #define HARK_BACKEND_POLLER_H
 
 #include "backend/backend.h"
+#include "backend/sys.h"
+#include "base/check.h"
 
 enum { WATCH_READ = 1 << SIDE_READ, WATCH_WRITE = 1 << SIDE_WRITE };
 
@@ -33,14 +35,21 @@ struct poller_ops {
 
 /* Something is ready on the sides of mask. Saying so twice is harmless. */
 void poller_ready_slowly(struct poller *poller, struct hark_io *io, unsigned mask);
-void poller_recv(struct poller *poller, struct hark_op *op);
+void poller_received(struct poller *poller, struct hark_op *op, ssize_t n);
 
+/* Nearly every report is bytes for a hark_recv(): that way is laid through here. */
 static inline void poller_ready(struct poller *poller, struct hark_io *io, unsigned mask)
 {
     struct hark_op *op = io->active[SIDE_READ];
-    bool is_plain = mask == WATCH_READ && op != NULL && op->kind == OP_RECV;
-    if (__builtin_expect(is_plain, 1)) poller_recv(poller, op);
-    else poller_ready_slowly(poller, io, mask);
+    if (HARK_UNLIKELY(mask != WATCH_READ || op == NULL || !op_is_plain(op, OP_RECV))) {
+        poller_ready_slowly(poller, io, mask);
+        return;
+    }
+    ssize_t n = recv(io->fd, op->u.buf.base, op->u.buf.len, SYS_RECV_FLAGS);
+    if (HARK_LIKELY((size_t)n < op->u.buf.len)) /* nor an error, which is far above any length */
+        backend_finish_plain(poller->backend, op, SIDE_READ, n);
+    else
+        poller_received(poller, op, n);
 }
 
 extern const struct poller_ops select_poller, poll_poller, epoll_poller;

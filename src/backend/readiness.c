@@ -75,12 +75,21 @@ static void attempt_failed(struct backend *backend, struct hark_op *op, int64_t 
     }
 }
 
-static void attempt(struct backend *backend, struct hark_op *op)
+/* Readiness of this socket cannot tell when the other end has room: a Unix socket's connect, or a
+ * datagram to a Unix socket, once this end was said to be writable. */
+static bool waits_for_the_other_end(const struct hark_op *op, bool is_reported)
+{
+    if (op->kind == OP_CONNECT) return !op->u.peer.has_begun;
+    return op->kind == OP_SENDTO && is_reported;
+}
+
+/* is_reported: the kernel has just said that op's side is ready. */
+static void attempt(struct backend *backend, struct hark_op *op, bool is_reported)
 {
     struct hark_io *io = op->on.io;
     int64_t result = sys_try(op);
     if (result == -EAGAIN) {
-        if (op->kind == OP_CONNECT && !op->u.peer.has_begun) backend_pause(backend, op, EAGAIN);
+        if (waits_for_the_other_end(op, is_reported)) backend_pause(backend, op, EAGAIN);
         else park(backend, op);
     } else if (result < 0) {
         attempt_failed(backend, op, result);
@@ -91,17 +100,20 @@ static void attempt(struct backend *backend, struct hark_op *op)
         note_rest(io, (size_t)result == op->u.pool.pool->bytes);
         backend_report(backend, op, result, true);
     } else {
+        if (op->kind == OP_RECV) note_rest(io, (uint64_t)result == op->u.buf.len);
         backend_finish(backend, op, result);
     }
 }
 
-/* recv(2) as everywhere on the hot path: a full buffer says that there may be more. */
-void poller_recv(struct poller *poller, struct hark_op *op)
+/* recv(2) has said n, and that is not the everyday answer. A full buffer says that there may be
+ * more. */
+void poller_received(struct poller *poller, struct hark_op *op, ssize_t n)
 {
-    int64_t result = sys_recv(op);
+    int64_t result = n >= 0 ? n : -errno;
+    if (result == -EINTR) result = sys_try(op);
     note_rest(op->on.io, (uint64_t)result == op->u.buf.len);
-    if (HARK_UNLIKELY(result == -EAGAIN)) park(poller->backend, op);
-    else backend_finish_side(poller->backend, op, SIDE_READ, result);
+    if (result == -EAGAIN) park(poller->backend, op);
+    else backend_finish(poller->backend, op, result);
 }
 
 static __attribute__((noinline)) void start_slowly(struct backend *backend, struct hark_op *op)
@@ -110,19 +122,29 @@ static __attribute__((noinline)) void start_slowly(struct backend *backend, stru
     bool waits_only = op->kind == OP_READ_READY || op->kind == OP_WRITE_READY;
     bool has_more = io->watched & WATCH_READ && !io->parks;
     if (op->kind == OP_RECV_NOTHING) backend_finish(backend, op, 0);
-    else if (!waits_only && (op_side(op) == SIDE_WRITE || has_more)) attempt(backend, op);
+    else if (!waits_only && (op_side(op) == SIDE_WRITE || has_more)) attempt(backend, op, false);
     else park(backend, op);
+}
+
+/* send(2) has not sent all at once. */
+static __attribute__((noinline)) void sent_some(struct backend *backend, struct hark_op *op,
+                                                ssize_t n)
+{
+    if (n > 0) op->u.buf.moved = (size_t)n;
+    if (n >= 0 || errno == EINTR) attempt(backend, op, false);
+    else if (errno == EAGAIN) park(backend, op);
+    else backend_finish(backend, op, -errno);
 }
 
 static void readiness_start(struct backend *backend, struct hark_op *op)
 {
-    if (op->kind != OP_SEND) {
+    if (!op_is_plain(op, OP_SEND)) {
         start_slowly(backend, op);
         return;
     }
-    int64_t result = sys_send(op);
-    if (HARK_UNLIKELY(result == -EAGAIN)) park(backend, op);
-    else backend_finish_side(backend, op, SIDE_WRITE, result);
+    ssize_t n = send(op->on.io->fd, op->u.buf.base, op->u.buf.len, SYS_SEND_FLAGS);
+    if (HARK_LIKELY((size_t)n == op->u.buf.len)) backend_finish_plain(backend, op, SIDE_WRITE, n);
+    else sent_some(backend, op, n);
 }
 
 static void readiness_cancel(struct backend *backend, struct hark_op *op)
@@ -142,9 +164,8 @@ static bool side_ready(struct poller *poller, struct hark_io *io, int side)
 {
     struct hark_op *op = io->active[side];
     if (op == NULL || op->state != STATE_RUNNING) return false;
-    if (op->flags & (FLAG_PAUSED | FLAG_STARVED | FLAG_ENDED)) return false; /* between its results */
-    if (op->kind == OP_RECV) poller_recv(poller, op);
-    else attempt(poller->backend, op);
+    if (op->flags & (FLAG_PAUSED | FLAG_STARVED | FLAG_ENDED)) return false; /* not parked */
+    attempt(poller->backend, op, true);
     return true;
 }
 
@@ -167,7 +188,10 @@ static int readiness_wait(struct backend *backend, int64_t timeout_ns, unsigned 
 }
 
 /* eventfd is there to be written by any thread, also while the loop closes others. */
-static void readiness_wake(struct backend *backend) { sys_wake_signal(self(backend)->poller.wake.fd); }
+static void readiness_wake(struct backend *backend)
+{
+    sys_wake_signal(self(backend)->poller.wake.fd);
+}
 
 static int readiness_adopt(struct backend *backend, struct hark_io *io)
 {

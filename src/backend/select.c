@@ -1,6 +1,6 @@
-/* select(2). Descriptors at or above FD_SETSIZE (1,024) are refused with -EMFILE, never written past
- * the end of the sets (trap 14). Larger sets would work on Linux, but nowhere else, and whoever has
- * so many descriptors wants another backend. */
+/* select(2). Descriptors at or above FD_SETSIZE (1,024) are refused with -EMFILE, never written
+ * past the end of the sets (trap 14). Larger sets would work on Linux, but nowhere else, and who
+ * has so many descriptors wants another backend. */
 #include "backend/poller.h"
 
 #include <errno.h>

@@ -11,37 +11,14 @@
 
 enum {
     SYS_BYTES_MAX = 0x7ffff000, /* Linux moves no more in one call, read(2) */
-    SYS_NO_BUFFER = -4096,      /* sys_try() of OP_RECV_POOL: the pool is empty; no errno is so low */
+    SYS_NO_BUFFER = -4096,      /* sys_try(): the pool is empty; no errno is so low */
 };
 
 /* Tries an op on an io. The result for backend_finish(), with -EAGAIN for "not now", or
  * SYS_NO_BUFFER. Keeps in the op what a later try must know. */
 int64_t sys_try(struct hark_op *op);
 
-/* The same for the two kinds on which everything depends, to be inlined. */
-static inline int64_t sys_recv(struct hark_op *op)
-{
-    for (;;) {
-        ssize_t n = recv(op->on.io->fd, op->u.buf.base, op->u.buf.len, MSG_DONTWAIT);
-        if (n >= 0) return n;
-        if (errno != EINTR) return -errno;
-    }
-}
-
-static inline int64_t sys_send(struct hark_op *op)
-{
-    size_t moved = op->u.buf.moved, len = op->u.buf.len;
-    for (;;) { /* bounded by len: each round moves bytes, or ends */
-        ssize_t n = send(op->on.io->fd, op->u.buf.base + moved, len - moved,
-                         MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (HARK_LIKELY(n >= 0)) {
-            op->u.buf.moved = moved += (size_t)n;
-            if (HARK_LIKELY(moved == len)) return (int64_t)len;
-        } else if (errno != EINTR) {
-            return -errno;
-        }
-    }
-}
+enum { SYS_RECV_FLAGS = MSG_DONTWAIT, SYS_SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
 
 /* Adds n to what a sendv has moved and moves the starts of its slices. True: all is sent. */
 bool sys_advance(struct hark_op *op, size_t n);

@@ -4,12 +4,31 @@
 #include "backend/sys.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/limits.h"
+
+static int64_t try_recv(struct hark_op *op)
+{
+    ssize_t n;
+    do n = recv(op->on.io->fd, op->u.buf.base, op->u.buf.len, SYS_RECV_FLAGS);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static int64_t try_send(struct hark_op *op)
+{
+    size_t len = op->u.buf.len;
+    do { /* each round moves bytes, or ends */
+        ssize_t n = send(op->on.io->fd, op->u.buf.base + op->u.buf.moved, len - op->u.buf.moved,
+                         SYS_SEND_FLAGS);
+        if (n >= 0) op->u.buf.moved += (size_t)n;
+        else if (errno != EINTR) return -errno;
+    } while (op->u.buf.moved < len);
+    return (int64_t)len;
+}
 
 static int64_t try_recv_pool(struct hark_op *op)
 {
@@ -18,7 +37,7 @@ static int64_t try_recv_pool(struct hark_op *op)
     uint32_t index = pool->free_list[pool->free_count - 1];
     char *buffer = pool_buffer(pool, index);
     ssize_t n;
-    do n = recv(op->on.io->fd, buffer, pool->bytes, MSG_DONTWAIT);
+    do n = recv(op->on.io->fd, buffer, pool->bytes, SYS_RECV_FLAGS);
     while (n < 0 && errno == EINTR);
     if (n < 0) return -errno;
     if (n == 0) return 0;
@@ -41,7 +60,8 @@ static int64_t try_accept(struct hark_op *op)
     return -EAGAIN;
 }
 
-/* EINTR means that it goes on by itself, exactly as EINPROGRESS does. */
+/* EINTR means that it goes on by itself, exactly as EINPROGRESS does. Whether it is over, only a
+ * second connect(2) tells for certain; Linux wants one also before it says EISCONN to the next. */
 static int64_t try_connect(struct hark_op *op)
 {
     int fd = op->on.io->fd, error = 0;
@@ -50,15 +70,15 @@ static int64_t try_connect(struct hark_op *op)
         error = sys_set_nonblock(op->on.io);
         if (error != 0) return error;
         if (connect(fd, op->u.peer.addr, op->u.peer.len) == 0) return 0;
-        if (errno == EAGAIN) return -EAGAIN; /* a Unix listener's queue is full: nothing was begun */
+        if (errno == EAGAIN) return -EAGAIN; /* a Unix listener's queue is full: nothing began */
         if (errno != EINPROGRESS && errno != EINTR) return -errno;
         op->u.peer.has_begun = true;
         return -EAGAIN;
     }
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) return -errno;
     if (error != 0) return -error;
-    struct pollfd now = { .fd = fd, .events = POLLOUT };
-    return poll(&now, 1, 0) == 0 ? -EAGAIN : 0; /* 0: reported too soon, still in progress */
+    if (connect(fd, op->u.peer.addr, op->u.peer.len) == 0 || errno == EISCONN) return 0;
+    return errno == EALREADY || errno == EINPROGRESS || errno == EINTR ? -EAGAIN : -errno;
 }
 
 static int64_t try_sendv(struct hark_op *op)
@@ -66,7 +86,7 @@ static int64_t try_sendv(struct hark_op *op)
     for (;;) { /* bounded by the length: each round moves bytes, or ends */
         size_t count = op->u.iov.count < LIMIT_IOVECS ? op->u.iov.count : LIMIT_IOVECS;
         struct msghdr header = { .msg_iov = op->u.iov.list, .msg_iovlen = count };
-        ssize_t n = sendmsg(op->on.io->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = sendmsg(op->on.io->fd, &header, SYS_SEND_FLAGS);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return -errno;
         if (sys_advance(op, (size_t)n)) return (int64_t)op->u.iov.moved;
@@ -113,7 +133,7 @@ static int64_t try_recvfrom(struct hark_op *op)
     struct hark_datagram *datagram = op->u.dgram.datagram;
     sys_datagram_header(datagram, false);
     ssize_t n;
-    do n = recvmsg(op->on.io->fd, &datagram->private_header, MSG_DONTWAIT);
+    do n = recvmsg(op->on.io->fd, &datagram->private_header, SYS_RECV_FLAGS);
     while (n < 0 && errno == EINTR);
     if (n < 0) return -errno;
     sys_datagram_received(datagram, datagram->private_header.msg_flags);
@@ -125,7 +145,7 @@ static int64_t try_sendto(struct hark_op *op)
     struct hark_datagram *datagram = op->u.dgram.datagram;
     sys_datagram_header(datagram, true);
     ssize_t n;
-    do n = sendmsg(op->on.io->fd, &datagram->private_header, MSG_DONTWAIT | MSG_NOSIGNAL);
+    do n = sendmsg(op->on.io->fd, &datagram->private_header, SYS_SEND_FLAGS);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -133,11 +153,11 @@ static int64_t try_sendto(struct hark_op *op)
 int64_t sys_try(struct hark_op *op)
 {
     switch (op->kind) {
-    case OP_RECV: return sys_recv(op);
+    case OP_RECV: return try_recv(op);
     case OP_RECV_POOL: return try_recv_pool(op);
     case OP_RECVFROM: return try_recvfrom(op);
     case OP_ACCEPT: return try_accept(op);
-    case OP_SEND: return sys_send(op);
+    case OP_SEND: return try_send(op);
     case OP_SENDV: return try_sendv(op);
     case OP_SENDTO: return try_sendto(op);
     case OP_CONNECT: return try_connect(op);
@@ -175,7 +195,7 @@ int sys_set_nonblock(struct hark_io *io)
 void sys_set_blocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
-    if (flags >= 0) (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK); /* its owner closed it: no harm */
+    if (flags >= 0) (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK); /* fails: it is gone */
 }
 
 int sys_wake_open(void)

@@ -8,7 +8,9 @@
  *     wait.
  *  4. -EAGAIN (a descriptor with O_NONBLOCK, a kernel's whim) is answered by a poll request, then
  *     the system call itself is tried.
- *  5. A multishot request that ends without an error is started again after its callback. */
+ *  5. A multishot request that ends without an error is started again after its callback.
+ *  6. Sends say -EAGAIN instead of waiting in the ring: a kernel that tries a datagram again sends it
+ *     empty, since the first try has used its slices up. */
 #include "backend/uring.h"
 
 #include <errno.h>
@@ -45,7 +47,10 @@ static struct io_uring_sqe *take_entry(struct uring *uring)
     return io_uring_get_sqe(&uring->ring);
 }
 
-static unsigned short_len(size_t len) { return len < SYS_BYTES_MAX ? (unsigned)len : SYS_BYTES_MAX; }
+static unsigned short_len(size_t len)
+{
+    return len < SYS_BYTES_MAX ? (unsigned)len : SYS_BYTES_MAX;
+}
 
 static void fill_pool(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
 {
@@ -78,7 +83,7 @@ static void fill_sendv(struct uring *uring, struct hark_op *op, struct io_uring_
     struct msghdr *header = &uring->headers[sqe - uring->ring.sq.sqes];
     size_t count = op->u.iov.count < LIMIT_IOVECS ? op->u.iov.count : LIMIT_IOVECS;
     *header = (struct msghdr){ .msg_iov = op->u.iov.list, .msg_iovlen = count };
-    io_uring_prep_sendmsg(sqe, op->on.io->fd, header, MSG_NOSIGNAL);
+    io_uring_prep_sendmsg(sqe, op->on.io->fd, header, SYS_SEND_FLAGS);
 }
 
 static void fill_datagram(struct hark_op *op, struct io_uring_sqe *sqe)
@@ -86,8 +91,9 @@ static void fill_datagram(struct hark_op *op, struct io_uring_sqe *sqe)
     struct hark_datagram *datagram = op->u.dgram.datagram;
     bool is_send = op->kind == OP_SENDTO;
     sys_datagram_header(datagram, is_send);
-    if (is_send) io_uring_prep_sendmsg(sqe, op->on.io->fd, &datagram->private_header, MSG_NOSIGNAL);
-    else io_uring_prep_recvmsg(sqe, op->on.io->fd, &datagram->private_header, 0);
+    struct msghdr *header = &datagram->private_header;
+    if (is_send) io_uring_prep_sendmsg(sqe, op->on.io->fd, header, SYS_SEND_FLAGS);
+    else io_uring_prep_recvmsg(sqe, op->on.io->fd, header, 0);
 }
 
 static void fill_poll(struct hark_op *op, struct io_uring_sqe *sqe)
@@ -104,7 +110,7 @@ static void fill(struct uring *uring, struct hark_op *op, struct io_uring_sqe *s
     case OP_RECV: io_uring_prep_recv(sqe, fd, op->u.buf.base, short_len(op->u.buf.len), 0); break;
     case OP_SEND:
         io_uring_prep_send(sqe, fd, op->u.buf.base + op->u.buf.moved,
-                           short_len(op->u.buf.len - op->u.buf.moved), MSG_NOSIGNAL);
+                           short_len(op->u.buf.len - op->u.buf.moved), SYS_SEND_FLAGS);
         break;
     case OP_RECV_POOL: fill_pool(uring, op, sqe); break;
     case OP_ACCEPT: fill_accept(uring, op, sqe); break;
@@ -131,6 +137,15 @@ static void hand_over(struct uring *uring, struct hark_op *op, bool wants_poll)
     io_uring_sqe_set_data(sqe, op);
 }
 
+/* A connection on this machine succeeds or fails at once, or finds the listener's queue full. For
+ * that the ring would let a thread of the kernel sleep, which a cancel does not always wake. */
+static void connect_locally(struct backend *backend, struct hark_op *op)
+{
+    int64_t result = sys_try(op);
+    if (result == -EAGAIN) backend_pause(backend, op, EAGAIN);
+    else backend_finish(backend, op, result);
+}
+
 static void uring_start(struct backend *backend, struct hark_op *op)
 {
     struct uring *uring = self(backend);
@@ -144,6 +159,10 @@ static void uring_start(struct backend *backend, struct hark_op *op)
         else hand_over(uring, op, pool->ring == NULL);
         break;
     }
+    case OP_CONNECT:
+        if (op->u.peer.addr->sa_family == AF_UNIX) connect_locally(backend, op);
+        else hand_over(uring, op, false);
+        break;
     default: hand_over(uring, op, false);
     }
 }
@@ -262,10 +281,12 @@ static void complete_poll(struct backend *backend, struct hark_op *op, int resul
     int64_t got = sys_try(op);
     if (got == SYS_NO_BUFFER) {
         out_of_buffers(backend, op);
-    } else if (got == -EAGAIN && !(op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT))) {
-        hand_over(self(backend), op, true);
-    } else if (got == -EAGAIN) {
+    } else if (got == -EAGAIN && op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) {
         backend_finish(backend, op, -ECANCELED);
+    } else if (got == -EAGAIN && op->kind == OP_SENDTO) {
+        backend_pause(backend, op, EAGAIN); /* there is room here, but not where it goes */
+    } else if (got == -EAGAIN) {
+        hand_over(self(backend), op, true);
     } else if (op->kind == OP_ACCEPT) {
         complete_accept(backend, op, (int)got, 0);
     } else if (op->kind == OP_RECV_POOL && got > 0) {
@@ -275,7 +296,7 @@ static void complete_poll(struct backend *backend, struct hark_op *op, int resul
     }
 }
 
-/* The multishot form is refused: the plain one tells whether the kernel or the caller is to blame. */
+/* The multishot form is refused: the plain one tells whether kernel or caller is to blame. */
 static bool is_refused_multishot(struct uring *uring, struct hark_op *op, int result, uint8_t was)
 {
     if (result != -EINVAL || !(was & MULTI)) return false;
@@ -289,7 +310,6 @@ static bool is_tried_again(struct backend *backend, struct hark_op *op, int resu
 {
     if (result != -EAGAIN && result != -EINTR) return false;
     if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) backend_finish(backend, op, -ECANCELED);
-    else if (op->kind == OP_CONNECT && result == -EAGAIN) backend_pause(backend, op, EAGAIN);
     else hand_over(self(backend), op, result == -EAGAIN);
     return true;
 }
@@ -355,8 +375,10 @@ static void arm_wake(struct uring *uring)
 {
     struct io_uring_sqe *sqe = take_entry(uring);
     if (sqe == NULL) return; /* then the wait below returns at once, and it is tried again */
-    if (uring->features & URING_MULTI_POLL) io_uring_prep_poll_multishot(sqe, uring->wake_fd, POLLIN);
-    else io_uring_prep_read(sqe, uring->wake_fd, &uring->wake_count, sizeof uring->wake_count, 0);
+    if (uring->features & URING_MULTI_POLL)
+        io_uring_prep_poll_multishot(sqe, uring->wake_fd, POLLIN);
+    else
+        io_uring_prep_read(sqe, uring->wake_fd, &uring->wake_count, sizeof uring->wake_count, 0);
     io_uring_sqe_set_data64(sqe, TAG_WAKE);
     uring->is_wake_armed = true;
 }
@@ -447,8 +469,8 @@ static int attach_pool(struct backend *backend, struct hark_pool *pool)
     while (pool->room_bytes < pool->count) pool->room_bytes *= 2;
     char *memory = backend_resize(backend, NULL, 0, ring_bytes(pool));
     if (memory == NULL) return -ENOMEM;
-    struct io_uring_buf_ring *ring =
-        (void *)(((uintptr_t)memory + sizeof memory + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1));
+    uintptr_t first = (uintptr_t)memory + sizeof memory + PAGE_BYTES - 1;
+    struct io_uring_buf_ring *ring = (void *)(first & ~(uintptr_t)(PAGE_BYTES - 1));
     ((char **)(void *)ring)[-1] = memory;
     struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)ring,
                                     .ring_entries = (uint32_t)pool->room_bytes,
@@ -493,6 +515,7 @@ static int uring_open(struct backend *backend, char *why, size_t room_bytes)
     uring->reserve = sys_reserve_open();
     backend->state = uring;
     backend->is_dated = !(uring->features & URING_DEFER);
+    uring_describe(uring, why, room_bytes);
     return 0;
 no_wake:
     backend_resize(backend, uring->headers, headers_bytes(uring), 0);

@@ -34,7 +34,10 @@ struct uring {
 };
 
 /* Sets up the ring with the best flags that this kernel takes and fills in what it can do. 0 or a
- * negative errno with nothing left open; why says in a line what was found. */
+ * negative errno with nothing left open; then why says in a line what refuses. */
 int uring_setup(struct uring *uring, char *why, size_t room_bytes);
+
+/* Says in a line what was found. */
+void uring_describe(const struct uring *uring, char *why, size_t room_bytes);
 
 #endif

@@ -23,7 +23,8 @@ static const uint8_t needed[] = {
 
 static const struct { const char *kernel; unsigned features; } masks[] = {
     { "5.10", 0 },
-    { "5.19", URING_COOP | URING_MULTI_ACCEPT | URING_BUFFER_RING | URING_MULTI_POLL | URING_TIMED_WAIT },
+    { "5.19", URING_COOP | URING_MULTI_ACCEPT | URING_BUFFER_RING | URING_MULTI_POLL |
+              URING_TIMED_WAIT },
     { "6.1", URING_ALL },
 };
 
@@ -89,12 +90,13 @@ static const char *missing_feature(struct uring *uring)
     return missing_op(uring);
 }
 
-static void describe(const struct uring *uring, char *why, size_t room_bytes)
+void uring_describe(const struct uring *uring, char *why, size_t room_bytes)
 {
     unsigned f = uring->features;
     snprintf(why, room_bytes, "%s%s, %s accept, %s receive, buffers from %s, %s",
              f & URING_DEFER ? "deferred" : f & URING_COOP ? "cooperative" : "interrupting",
-             f & URING_SINGLE ? " single-issuer" : "", f & URING_MULTI_ACCEPT ? "multishot" : "one-shot",
+             f & URING_SINGLE ? " single-issuer" : "",
+             f & URING_MULTI_ACCEPT ? "multishot" : "one-shot",
              f & URING_MULTI_RECV ? "multishot" : "one-shot",
              f & URING_BUFFER_RING ? "a ring" : "hark's own list",
              f & URING_TIMED_WAIT ? "timed wait" : "timeouts as requests");
@@ -110,7 +112,8 @@ int uring_setup(struct uring *uring, char *why, size_t room_bytes)
 {
     int allowed = masked();
     if (allowed < 0)
-        return refuse(why, room_bytes, -EINVAL, "HARK_URING_MASK is not one of 5.10, 5.19, 6.1, none");
+        return refuse(why, room_bytes, -EINVAL,
+                      "HARK_URING_MASK is not one of 5.10, 5.19, 6.1, none");
     int error = set_up(uring, (unsigned)allowed);
     if (error != 0) {
         const char *text = error == -ENOSYS ? "io_uring_setup: not in this kernel"
@@ -126,9 +129,10 @@ int uring_setup(struct uring *uring, char *why, size_t room_bytes)
         io_uring_queue_exit(&uring->ring);
         return -ENOSYS;
     }
-    if (!(uring->features & URING_TIMED_WAIT)) uring->ring.features &= ~(unsigned)IORING_FEAT_EXT_ARG;
-    if (!(uring->ring.features & IORING_FEAT_EXT_ARG)) uring->features &= ~(unsigned)URING_TIMED_WAIT;
+    if (!(uring->features & URING_TIMED_WAIT))
+        uring->ring.features &= ~(unsigned)IORING_FEAT_EXT_ARG;
+    if (!(uring->ring.features & IORING_FEAT_EXT_ARG))
+        uring->features &= ~(unsigned)URING_TIMED_WAIT;
     (void)io_uring_ring_dontfork(&uring->ring); /* a child must not see it; harmless if refused */
-    if (room_bytes != 0) describe(uring, why, room_bytes);
     return 0;
 }

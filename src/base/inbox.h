@@ -1,7 +1,7 @@
 /* The door between threads: a lock-free stack that any thread pushes on and one thread empties.
  *
- * The head also says whether the owner sleeps, so a push costs one compare-and-swap and learns by it
- * whether a wake-up is due: exactly one a sleep, none while the owner is awake.
+ * The head also says whether the owner sleeps, so a push costs one compare-and-swap and learns by
+ * it whether a wake-up is due: exactly one a sleep, none while the owner is awake.
  *
  *   NULL ------- push ------> items ------- take ------> NULL
  *   NULL -- inbox_sleep ----> ASLEEP ------ push ------> items, "wake it"

@@ -62,7 +62,8 @@ static struct wheel_link *first_slot(const struct wheel *wheel, unsigned *level,
     *level = (unsigned)__builtin_ctz(wheel->levels);
     unsigned slot = (unsigned)__builtin_ctzll(wheel->slots_used[*level]);
     unsigned shift = *level * WHEEL_BITS;
-    uint64_t above = shift + WHEEL_BITS >= 64 ? 0 : (uint64_t)wheel->elapsed >> (shift + WHEEL_BITS);
+    unsigned next_shift = shift + WHEEL_BITS;
+    uint64_t above = next_shift >= 64 ? 0 : (uint64_t)wheel->elapsed >> next_shift;
     uint64_t digits = shift + WHEEL_BITS >= 64 ? slot : above << WHEEL_BITS | slot;
     *begins = (int64_t)(digits << shift);
     return (struct wheel_link *)&wheel->slots[*level * WHEEL_SLOTS + slot];

@@ -2,9 +2,9 @@
  *
  *   closed --- io_open ---> open --- hark_close ---> closing --- io_end_close ---> closed
  *
- * While an io is closing, the op of hark_close() stands in waiting[] of both sides, so that the last
- * of the canceled ops finds it there and lets it go (io_pump). By then every other op of the io has
- * its place in front of it in the loop's queue: its callback comes first. */
+ * While an io is closing, the op of hark_close() stands in waiting[] of both sides, so that the
+ * last of the canceled ops finds it there and lets it go (io_pump). By then every other op of the
+ * io has its place in front of it in the loop's queue: its callback comes first. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -59,11 +59,15 @@ __attribute__((cold)) void io_submit_slowly(struct hark_op *op, struct hark_io *
     REQUIRE(loop != NULL, "promise 3: an op was submitted on an io that was never opened");
     op->started = loop->age_now;
     loop->alive++;
-    if (op->deadline_ns != 0) op_arm(loop, op, op->deadline_ns);
+    if (op->deadline_ns != 0) {
+        op->flags |= FLAG_STEP;
+        op_arm(loop, op, op->deadline_ns);
+    }
     if (io->state != IO_OPEN) {
         op_end(loop, op, io->state == IO_DOOMED ? HARK_ECANCELED : HARK_EBADF, 0);
     } else if (io->active[side] != NULL) {
         op->state = STATE_QUEUED;
+        io->active[side]->flags |= FLAG_STEP;
         ring_push(&io->waiting[side], op);
     } else {
         io->active[side] = op;
@@ -91,6 +95,7 @@ void io_pump(struct hark_io *io, int side)
     struct hark_loop *loop = io->loop;
     struct hark_op *op = ring_pop(&io->waiting[side]);
     op->state = STATE_RUNNING;
+    if (io->waiting[side] != NULL) op->flags |= FLAG_STEP;
     io->active[side] = op;
     if (!op_parks_itself(op, io, side)) loop->backend.ops->start(&loop->backend, op);
 }
@@ -167,6 +172,7 @@ static int detach(struct hark_io *io)
     else loop->ios = io->all_next;
     if (io->all_next != NULL) io->all_next->all_prev = io->all_prev;
     io->state = IO_CLOSED;
+    io->parks = 0;
     io->fd = -1;
     return fd;
 }
@@ -195,15 +201,8 @@ void io_cancel_all(struct hark_io *io)
 void (hark_close)(struct hark_op *op, struct hark_io *io, hark_done_fn *done)
 {
     struct hark_loop *loop = io->loop;
-    REQUIRE(op->state == STATE_IDLE, "promise 2: an op was submitted again before its last callback");
     REQUIRE(loop != NULL, "promise 3: hark_close() of an io that was never opened");
-    op->done = done;
-    op->on.io = io;
-    op->os_error = 0;
-    op->more = false;
-    op->kind = OP_CLOSE;
-    op->state = STATE_RUNNING;
-    op->flags = FLAG_STEP;
+    op_begin_on_io(op, io, OP_CLOSE, done);
     op->started = loop->age_now;
     loop->alive++;
     if (io->state != IO_OPEN && io->state != IO_DOOMED) {
@@ -212,12 +211,13 @@ void (hark_close)(struct hark_op *op, struct hark_io *io, hark_done_fn *done)
     }
     io_cancel_all(io);
     io->state = IO_CLOSING;
+    io->parks = 0;
     op->next = op; /* a ring of one */
     io->waiting[0] = io->waiting[1] = op;
     finish_close(io);
 }
 
-/* All other ops of the io have had their callbacks: closes, just before the close's own callback. */
+/* All other ops of the io have had their callbacks: closes, just before the close's own. */
 void io_end_close(struct hark_op *op)
 {
     if (op->result < 0) return; /* it was not open */

@@ -117,8 +117,8 @@ static int visit(struct hark_loop *loop, int64_t timeout_ns)
     return error;
 }
 
-/* Makes the callbacks that are due now. Rule 2: the chain is taken away first; what the budget leaves
- * goes back in front. */
+/* Makes the callbacks that are due now. Rule 2: the chain is taken away first; what the budget
+ * leaves goes back in front. */
 static int64_t run_due(struct hark_loop *loop)
 {
     struct op_chain *due = &loop->backend.due;
@@ -127,11 +127,11 @@ static int64_t run_due(struct hark_loop *loop)
     *due->tail = NULL;
     struct hark_op *op = due->head, **tail = due->tail;
     chain_clear(due);
-    while (op != NULL && left != 0) {
+    while (op != NULL) {
         loop->running = op->next;
-        left--;
         op_run(loop, op);
         op = loop->running;
+        if (--left == 0) break;
     }
     if (op != NULL) {
         if (chain_is_empty(due)) due->tail = tail;
@@ -195,11 +195,12 @@ void hark_loop_close(struct hark_loop *loop)
     for (struct hark_io *io = loop->ios; io != NULL; io = io->all_next) {
         io_cancel_all(io);
         if (io->state == IO_OPEN) io->state = IO_DOOMED;
+        io->parks = 0;
     }
     wheel_each(&loop->wheel, cancel_timer, NULL);
     offload_seam.cancel_all(loop);
     while (loop->alive != 0 || loop->background != 0 || !inbox_is_empty(&loop->inbox)) {
-        /* A kernel that can no longer wait would keep ops for ever: then they are left unsettled. */
+        /* A kernel that can no longer wait would keep ops for ever: they are left unsettled. */
         if (turn(loop, -1) < 0) break;
     }
     offload_seam.close(loop);

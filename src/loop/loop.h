@@ -19,7 +19,7 @@ struct offload;
 struct hark_loop {
     struct backend backend;
     int64_t now;
-    struct hark_op *running;        /* results whose callbacks this turn makes, after the present one */
+    struct hark_op *running;        /* results that this turn calls back, after the present one */
     size_t alive;                   /* ops that keep hark_run() running */
     size_t background;              /* ops that do not */
     size_t held;                    /* hark_hold() */
@@ -107,19 +107,32 @@ static inline bool op_has_io(const struct hark_op *op) { return op->kind >= OP_R
 static inline bool op_begin(struct hark_op *op, struct hark_loop *loop, enum op_kind kind,
                             hark_done_fn *done)
 {
-    REQUIRE(op->state == STATE_IDLE, "promise 2: an op was submitted again before its last callback");
+    REQUIRE(op->state == STATE_IDLE, "promise 2: an op was submitted before its last callback");
     op->done = done;
     op->on.loop = loop;
     op->os_error = 0;
     op->more = false;
     op->kind = (uint8_t)kind;
     op->state = STATE_RUNNING;
-    op->flags = 0;
+    op->flags = op->deadline_ns != 0 ? FLAG_STEP : 0;
     op->started = loop->age_now;
     loop->alive++;
     if (HARK_LIKELY(!loop->is_closing)) return true;
     op_end(loop, op, HARK_ECANCELED, 0);
     return false;
+}
+
+static inline void op_begin_on_io(struct hark_op *op, struct hark_io *io, enum op_kind kind,
+                                  hark_done_fn *done)
+{
+    REQUIRE(op->state == STATE_IDLE, "promise 2: an op was submitted before its last callback");
+    op->done = done;
+    op->on.io = io;
+    op->os_error = 0;
+    op->more = false;
+    op->kind = (uint8_t)kind;
+    op->state = STATE_RUNNING;
+    op->flags = kind == OP_RECV_POOL || kind == OP_CLOSE ? FLAG_STEP : 0;
 }
 
 /* Submits an op on one side of an io: starts it, or queues it behind the one that is there. The
@@ -128,14 +141,7 @@ static inline void io_submit(struct hark_op *op, struct hark_io *io, enum op_kin
                              hark_done_fn *done)
 {
     int side = kind >= OP_SEND;
-    REQUIRE(op->state == STATE_IDLE, "promise 2: an op was submitted again before its last callback");
-    op->done = done;
-    op->on.io = io;
-    op->os_error = 0;
-    op->more = false;
-    op->kind = (uint8_t)kind;
-    op->state = STATE_RUNNING;
-    op->flags = kind == OP_RECV_POOL ? FLAG_STEP : 0;
+    op_begin_on_io(op, io, kind, done);
     if (HARK_UNLIKELY(io->state != IO_OPEN || io->active[side] != NULL || op->deadline_ns != 0)) {
         io_submit_slowly(op, io);
         return;
@@ -148,7 +154,22 @@ static inline void io_submit(struct hark_op *op, struct hark_io *io, enum op_kin
     loop->backend.ops->start(&loop->backend, op);
 }
 
-/* Makes the callback of an op that has its result. */
+/* The same for a read-side op that parks itself. */
+static inline void io_submit_parked(struct hark_op *op, struct hark_io *io, enum op_kind kind,
+                                    hark_done_fn *done)
+{
+    op_begin_on_io(op, io, kind, done);
+    if (HARK_UNLIKELY(io->active[SIDE_READ] != NULL || op->deadline_ns != 0)) {
+        io_submit_slowly(op, io);
+        return;
+    }
+    struct hark_loop *loop = io->loop;
+    op->started = loop->age_now;
+    loop->alive++;
+    io->active[SIDE_READ] = op;
+}
+
+/* Makes the callback of an op that has its result. A plain one has had no deadline. */
 static inline void op_run(struct hark_loop *loop, struct hark_op *op)
 {
     if (HARK_UNLIKELY(op->more || op->flags != 0)) {
@@ -157,7 +178,6 @@ static inline void op_run(struct hark_loop *loop, struct hark_op *op)
     }
     loop->alive--;
     op->state = STATE_IDLE;
-    op->deadline_ns = 0;
     op->label = NULL;
     op->done(op);
 }

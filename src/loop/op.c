@@ -2,10 +2,10 @@
  *
  * Every rule that a user can notice about an op is here, once:
  *  1. A result is queued, never called back at once (promise 1).
- *  2. Who finishes first wins: a deadline is disarmed with the result, and a cancel of a finished op
- *     changes nothing (promise 5).
- *  3. An op is taken from wherever it waits (queue, wheel, pause, pool) before it is queued as done;
- *     op->next belongs to exactly one list at a time. */
+ *  2. Who finishes first wins: a deadline is disarmed with the result, and a cancel of a finished
+ *     op changes nothing (promise 5).
+ *  3. An op is taken from wherever it waits (queue, wheel, pause, pool) before it is queued as
+ *     done; op->next belongs to exactly one list at a time. */
 #include <errno.h>
 
 #include "base/limits.h"
@@ -139,17 +139,20 @@ static void restart(struct hark_loop *loop, struct hark_op *op)
 }
 
 /* Those that must wait again go to the end of a new queue, so this ends. */
-void op_resume_paused(struct hark_loop *loop)
+static void restart_all(struct hark_loop *loop, struct op_queue *queue)
 {
-    struct op_queue all = loop->paused;
-    loop->paused.head = NULL;
+    struct op_queue all = *queue;
+    queue->head = NULL;
     for (struct hark_op *op; (op = queue_pop(&all)) != NULL;) restart(loop, op);
 }
 
+void op_resume_paused(struct hark_loop *loop) { restart_all(loop, &loop->paused); }
+
+/* All of them, though one buffer came back: the first may have no bytes waiting, and must not keep
+ * it from those behind. Who finds none starves again, in the same order. */
 void op_resume_starved(struct hark_loop *loop, struct hark_pool *pool)
 {
-    struct hark_op *op = queue_pop(&pool->starved);
-    if (op != NULL) restart(loop, op);
+    restart_all(loop, &pool->starved);
 }
 
 /* Asks whoever has a running op to end it. */
@@ -211,6 +214,7 @@ bool hark_rearm(struct hark_op *op, int64_t deadline_ns)
     struct hark_loop *loop = loop_of(op);
     if (op->flags & FLAG_TIMED) disarm(loop, op);
     op->deadline_ns = deadline_ns;
+    op->flags |= FLAG_STEP;
     if (deadline_ns != 0) op_arm(loop, op, deadline_ns);
     return true;
 }
@@ -262,6 +266,7 @@ static void make_step(struct hark_op *op)
         io_end_close(op);
         return;
     }
+    if (!op_has_io(op)) return;
     if (op->kind == OP_RECV_POOL) op->u.pool.pool->op_count--;
     int side = op_side(op);
     if (op->on.io->active[side] == &io_taken) io_pump(op->on.io, side);

@@ -11,12 +11,12 @@ void post_send(struct hark_loop *loop, struct hark_op *op)
 
 void (hark_post)(struct hark_op *op, struct hark_loop *loop, hark_done_fn *done)
 {
-    REQUIRE(op->state == STATE_IDLE, "promise 2: an op was submitted again before its last callback");
+    REQUIRE(op->state == STATE_IDLE, "promise 2: an op was submitted before its last callback");
     op->done = done;
     op->on.loop = loop;
     op->kind = OP_POST;
     op->state = STATE_RUNNING;
-    op->flags = 0;
+    op->flags = op->deadline_ns != 0 ? FLAG_STEP : 0;
     post_send(loop, op);
 }
 

@@ -30,5 +30,6 @@ void timer_repeat(struct hark_loop *loop, struct hark_op *op)
     op->result = late / interval + 1;
     int64_t next;
     if (__builtin_add_overflow(due, interval * (op->result - 1), &next)) next = INT64_MAX;
-    if (!(op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT))) op_arm(loop, op, clock_add(next, interval));
+    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) return;
+    op_arm(loop, op, clock_add(next, interval));
 }

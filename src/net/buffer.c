@@ -22,7 +22,8 @@ static int fill(struct hark_pool *pool)
     struct backend *backend = &pool->loop->backend;
     pool->memory = loop_resize(pool->loop, NULL, 0, pool->count * pool->bytes);
     if (pool->memory == NULL) return HARK_ENOMEM;
-    if (backend->ops->attach_pool != NULL && backend->ops->attach_pool(backend, pool) == 0) return 0;
+    if (backend->ops->attach_pool != NULL && backend->ops->attach_pool(backend, pool) == 0)
+        return 0;
     int error = fill_list(pool);
     if (error != 0) loop_resize(pool->loop, pool->memory, pool->count * pool->bytes, 0);
     return error;

@@ -23,7 +23,7 @@ int hark_bind(struct hark_io *io, const struct sockaddr *addr, socklen_t len)
 {
     int type = 0, on = 1;
     socklen_t room = sizeof type;
-    if (io->state != IO_OPEN) return HARK_EBADF;
+    if (io->state == IO_CLOSED) return HARK_EBADF;
     if (getsockopt(io->fd, SOL_SOCKET, SO_TYPE, &type, &room) != 0) return answer(-1);
     if (type == SOCK_STREAM && addr->sa_family != AF_UNIX)
         (void)setsockopt(io->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* bind(2) tells */
@@ -32,7 +32,7 @@ int hark_bind(struct hark_io *io, const struct sockaddr *addr, socklen_t len)
 
 int hark_listen(struct hark_io *io, int backlog)
 {
-    if (io->state != IO_OPEN) return HARK_EBADF;
+    if (io->state == IO_CLOSED) return HARK_EBADF;
     return answer(listen(io->fd, backlog > 0 ? backlog : SOMAXCONN));
 }
 
@@ -44,7 +44,7 @@ void (hark_accept)(struct hark_op *op, struct hark_io *listener, hark_done_fn *d
 int (hark_accepted)(struct hark_io *io, struct hark_op *op)
 {
     int fd = (int)op->result;
-    REQUIRE(op->kind == OP_ACCEPT && fd >= 0, "promise 3: hark_accepted() of what was not accepted");
+    REQUIRE(op->kind == OP_ACCEPT && fd >= 0, "promise 3: hark_accepted() without a connection");
     int error = io_open(io, op->on.io->loop, fd, IO_IS_NONBLOCK);
     if (error != 0) (void)sys_close(fd); /* the caller hears of the error that matters */
     return error;
@@ -68,8 +68,9 @@ void (hark_recv)(struct hark_op *op, struct hark_io *io, void *buf, size_t len, 
 {
     op->u.buf.base = buf;
     op->u.buf.len = len;
-    if (HARK_LIKELY(len != 0)) io_submit(op, io, OP_RECV, done);
-    else io_submit(op, io, OP_RECV_NOTHING, done);
+    if (HARK_UNLIKELY(len == 0)) io_submit(op, io, OP_RECV_NOTHING, done);
+    else if (HARK_LIKELY(io->parks)) io_submit_parked(op, io, OP_RECV, done);
+    else io_submit(op, io, OP_RECV, done);
 }
 
 void (hark_send)(struct hark_op *op, struct hark_io *io, const void *buf, size_t len,
@@ -92,8 +93,9 @@ void (hark_sendv)(struct hark_op *op, struct hark_io *io, struct iovec *slices, 
 
 size_t hark_sent_bytes(const struct hark_op *op)
 {
-    if (op->kind == OP_SEND) return op->u.buf.moved;
-    return op->kind == OP_SENDV ? op->u.iov.moved : 0;
+    if (op->kind != OP_SEND && op->kind != OP_SENDV) return 0;
+    if (op->result >= 0) return (size_t)op->result;
+    return op->kind == OP_SEND ? op->u.buf.moved : op->u.iov.moved;
 }
 
 void (hark_recvfrom)(struct hark_op *op, struct hark_io *io, struct hark_datagram *datagram,
@@ -118,16 +120,19 @@ void (hark_shutdown)(struct hark_op *op, struct hark_io *io, int how, hark_done_
 
 int hark_local_address(const struct hark_io *io, struct sockaddr *addr, socklen_t *len)
 {
+    if (io->state == IO_CLOSED) return HARK_EBADF;
     return answer(getsockname(io->fd, addr, len));
 }
 
 int hark_peer_address(const struct hark_io *io, struct sockaddr *addr, socklen_t *len)
 {
+    if (io->state == IO_CLOSED) return HARK_EBADF;
     return answer(getpeername(io->fd, addr, len));
 }
 
 int hark_nodelay(struct hark_io *io, bool is_on)
 {
     int value = is_on;
+    if (io->state == IO_CLOSED) return HARK_EBADF;
     return answer(setsockopt(io->fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value));
 }

@@ -50,7 +50,7 @@ static void *work(void *arg)
         lane->queued--;
         queue_push(&lane->running, op);
         pthread_mutex_unlock(&lane->lock);
-        op->result = op->u.work.fn(op, op->u.work.arg);
+        op->result = op->u.work.fn(op);
         pthread_mutex_lock(&lane->lock);
         queue_remove(&lane->running, op);
         post_send(lane->loop, op); /* from here on the op is the loop's */
@@ -94,15 +94,14 @@ static bool enqueue(struct lane *lane, struct hark_op *op)
     return is_served;
 }
 
-void (hark_offload)(struct hark_op *op, struct hark_loop *loop, enum hark_offload_class offload_class,
-                    hark_work_fn *fn, void *arg, hark_done_fn *done)
+void (hark_offload)(struct hark_op *op, struct hark_loop *loop, enum hark_offload_class class,
+                    hark_work_fn *fn, hark_done_fn *done)
 {
     op->u.work.fn = fn;
-    op->u.work.arg = arg;
-    op->u.work.lane = (uint8_t)offload_class;
+    op->u.work.lane = (uint8_t)class;
     op->u.work.asked = 0;
     if (!op_begin(op, loop, OP_OFFLOAD, done)) return;
-    if ((unsigned)offload_class >= HARK_OFFLOAD_CLASSES) {
+    if ((unsigned)class >= HARK_OFFLOAD_CLASSES) {
         op_end(loop, op, HARK_EINVAL, 0);
         return;
     }
@@ -151,7 +150,8 @@ static void cancel_all(struct hark_loop *loop)
         for (struct hark_op *op = lane->running.head; op != NULL; op = op->next)
             __atomic_store_n(&op->u.work.asked, 1, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&lane->lock);
-        for (struct hark_op *op; (op = queue_pop(&waiting)) != NULL;) op_finish(loop, op, -ECANCELED);
+        for (struct hark_op *op; (op = queue_pop(&waiting)) != NULL;)
+            op_finish(loop, op, -ECANCELED);
     }
 }
 
@@ -209,5 +209,6 @@ static void close_pool(struct hark_loop *loop)
 }
 
 const struct offload_ops offload_seam = {
-    .open = open_pool, .cancel = cancel, .cancel_all = cancel_all, .each = each, .close = close_pool,
+    .open = open_pool, .cancel = cancel, .cancel_all = cancel_all, .each = each,
+    .close = close_pool,
 };
