@@ -1,7 +1,7 @@
 /* One closed list of errors, the same numbers on every system.
  *
  * Whatever a kernel answers is mapped to one of these; the kernel's own number stays beside it, in
- * hark_op.os_error or from hark_os_error(), for logs. HARK_EUNKNOWN stands for every system error
+ * hark_op.os_error, for logs. HARK_EUNKNOWN stands for every system error
  * that is not in the list. */
 #ifndef HARK_ERROR_H
 #define HARK_ERROR_H

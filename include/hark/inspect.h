@@ -17,7 +17,8 @@ struct hark_inspect_entry {
     const char *state;    /* op: "queued", "running", "done"; io: "open", "closing" */
     const char *label;    /* as the caller set it, or NULL */
     const char *place;    /* file:line of the submission or opening, or NULL */
-    int64_t age_ns;       /* since then; of an op to the millisecond, and modulo 52 days */
+    int64_t age_ns;       /* since then; of an op to the millisecond, and modulo 52 days; of a post
+                           * since the loop took it */
     int64_t deadline_ns;  /* loop time, or 0 */
     int fd;               /* of the io, or -1 */
     bool is_background;   /* does not keep hark_run() running */

@@ -69,6 +69,8 @@ HARK_API void hark_ready(struct hark_op *op, struct hark_io *io, enum hark_side 
  *        close(2) said so (the descriptor is gone all the same). A close cannot be canceled and has
  *        no deadline.
  * Thread loop
+ * Order  the callback comes after those of all ops submitted before. Submit nothing on io after it:
+ *        such an op ends with HARK_EBADF, before or after the close.
  */
 HARK_API void hark_close(struct hark_op *op, struct hark_io *io, hark_done_fn *done);
 

@@ -75,13 +75,13 @@ HARK_API int64_t hark_step(struct hark_loop *loop, int64_t timeout_ns);
 
 /* Makes hark_run() return after the turn that it is in; called before hark_run(), at once.
  *
- * Thread any
+ * Thread any; also in a signal handler.
  */
 HARK_API void hark_stop(struct hark_loop *loop);
 
 /* Ends the sleep of the turn that the loop is in, or makes the next one not sleep.
  *
- * Thread any
+ * Thread any; also in a signal handler.
  */
 HARK_API void hark_wake(struct hark_loop *loop);
 

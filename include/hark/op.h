@@ -81,7 +81,8 @@ static inline struct hark_op *hark_at(struct hark_op *op, const char *place)
  * Result true if the op was alive; false if it was idle, and nothing happens.
  * Thread loop
  * Order  an op that waited behind others on its io is done at once; one that the kernel has is the
- *        caller's again only in its callback. Bytes that arrived are never dropped by a cancel.
+ *        caller's again only in its callback. Bytes that arrived are never dropped by a cancel. A
+ *        post and a close cannot be canceled: they come to their end by themselves.
  */
 HARK_API bool hark_cancel(struct hark_op *op);
 

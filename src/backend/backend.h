@@ -42,6 +42,7 @@ enum io_flag {
     IO_IS_NONBLOCK = 1,     /* O_NONBLOCK is known to be set */
     IO_WAS_BLOCKING = 2,    /* adopted, and O_NONBLOCK set by us: put back */
     IO_EDGE = 4,            /* epoll: report once a change; for the wake descriptor */
+    IO_STARVED = 8,         /* a read found no buffer: try at once when there is one again */
 };
 
 enum { SIDE_READ = HARK_READABLE, SIDE_WRITE = HARK_WRITABLE };

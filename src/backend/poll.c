@@ -81,11 +81,10 @@ static int list_set(struct poller *poller, struct hark_io *io, unsigned want)
     return 0;
 }
 
-/* POLLNVAL, a descriptor closed behind our back, counts as ready: the system call says EBADF. */
 static unsigned mask_of(short got)
 {
-    const short both = POLLERR | POLLHUP | POLLNVAL;
-    unsigned mask = 0;
+    const short both = POLLERR | POLLHUP;
+    unsigned mask = got & POLLNVAL ? WATCH_BROKEN : 0;
     if (got & (POLLIN | both)) mask |= WATCH_READ;
     if (got & (POLLOUT | both)) mask |= WATCH_WRITE;
     return mask;

@@ -7,7 +7,10 @@
 #include "backend/sys.h"
 #include "base/check.h"
 
-enum { WATCH_READ = 1 << SIDE_READ, WATCH_WRITE = 1 << SIDE_WRITE };
+enum {
+    WATCH_READ = 1 << SIDE_READ, WATCH_WRITE = 1 << SIDE_WRITE,
+    WATCH_BROKEN = 4, /* reported only: the descriptor was closed behind our back */
+};
 
 struct poller {
     const struct poller_ops *ops;

@@ -66,6 +66,7 @@ static inline void note_rest(struct hark_io *io, bool may_be_more)
 static void attempt_failed(struct backend *backend, struct hark_op *op, int64_t result)
 {
     if (result == SYS_NO_BUFFER) {
+        op->on.io->flags |= IO_STARVED;
         backend_starve(backend, op);
     } else if (op->kind == OP_ACCEPT && sys_is_table_full((int)-result)) {
         sys_refuse_waiting(op->on.io->fd, &self(backend)->reserve);
@@ -120,7 +121,8 @@ static __attribute__((noinline)) void start_slowly(struct backend *backend, stru
 {
     struct hark_io *io = op->on.io;
     bool waits_only = op->kind == OP_READ_READY || op->kind == OP_WRITE_READY;
-    bool has_more = io->watched & WATCH_READ && !io->parks;
+    bool has_more = (io->watched & WATCH_READ && !io->parks) || io->flags & IO_STARVED;
+    io->flags &= (uint8_t)~IO_STARVED;
     if (op->kind == OP_RECV_NOTHING) backend_finish(backend, op, 0);
     else if (!waits_only && (op_side(op) == SIDE_WRITE || has_more)) attempt(backend, op, false);
     else park(backend, op);
@@ -159,12 +161,28 @@ static void unwanted(struct poller *poller, struct hark_io *io, unsigned bit)
     else (void)watch(poller, io, io->watched & ~bit); /* fails: it is gone, and reports no more */
 }
 
+/* The op that waits for the kernel to report this side, or NULL. */
+static struct hark_op *parked_op(const struct hark_io *io, int side)
+{
+    struct hark_op *op = io->active[side];
+    if (op == NULL || op->state != STATE_RUNNING) return NULL;
+    return op->flags & (FLAG_PAUSED | FLAG_STARVED | FLAG_ENDED) ? NULL : op;
+}
+
+static void end_broken(struct poller *poller, struct hark_io *io)
+{
+    for (int side = 0; side < 2; side++) {
+        struct hark_op *op = parked_op(io, side);
+        if (op != NULL) backend_finish(poller->backend, op, -EBADF);
+    }
+    (void)watch(poller, io, 0); /* there is nothing left that could refuse */
+}
+
 /* True if a parked op was waiting for this. */
 static bool side_ready(struct poller *poller, struct hark_io *io, int side)
 {
-    struct hark_op *op = io->active[side];
-    if (op == NULL || op->state != STATE_RUNNING) return false;
-    if (op->flags & (FLAG_PAUSED | FLAG_STARVED | FLAG_ENDED)) return false; /* not parked */
+    struct hark_op *op = parked_op(io, side);
+    if (op == NULL) return false;
     attempt(poller->backend, op, true);
     return true;
 }
@@ -173,6 +191,10 @@ void poller_ready_slowly(struct poller *poller, struct hark_io *io, unsigned mas
 {
     if (HARK_UNLIKELY(io == &poller->wake)) {
         if (!(io->flags & IO_EDGE)) sys_wake_drain(io->fd);
+        return;
+    }
+    if (mask & WATCH_BROKEN) {
+        end_broken(poller, io);
         return;
     }
     if (mask & WATCH_READ && !side_ready(poller, io, SIDE_READ) && io->watched & WATCH_READ)

@@ -48,13 +48,13 @@ static int sets_set(struct poller *poller, struct hark_io *io, unsigned want)
     return 0;
 }
 
-/* select(2) says EBADF for all when one descriptor was closed behind our back. Every io is reported
- * ready then: the system call of the broken one says EBADF, the others say EAGAIN. */
-static int report_all(struct poller *poller)
+/* select(2) says EBADF for all when one descriptor was closed behind our back: finds out which. */
+static int report_broken(struct poller *poller)
 {
     struct select_sets *sets = poller->state;
     for (int fd = sets->top; fd >= 0; fd--)
-        if (sets->ios[fd] != NULL) poller_ready(poller, sets->ios[fd], WATCH_READ | WATCH_WRITE);
+        if (sets->ios[fd] != NULL && sys_descriptor_flags(fd) < 0)
+            poller_ready(poller, sets->ios[fd], WATCH_BROKEN);
     return 0;
 }
 
@@ -65,7 +65,7 @@ static int sets_poll(struct poller *poller, int64_t timeout_ns, unsigned most)
     int top = sets->top;
     struct timespec ts = clock_timespec(timeout_ns);
     int ready = pselect(top + 1, &read, &write, NULL, timeout_ns < 0 ? NULL : &ts, NULL);
-    if (ready < 0 && errno == EBADF) return report_all(poller);
+    if (ready < 0 && errno == EBADF) return report_broken(poller);
     if (ready < 0) return errno == EINTR ? 0 : -errno;
     unsigned left = (unsigned)ready < most ? (unsigned)ready : most;
     int fd = sets->from <= top ? sets->from : 0;

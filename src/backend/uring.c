@@ -9,8 +9,8 @@
  *  4. -EAGAIN (a descriptor with O_NONBLOCK, a kernel's whim) is answered by a poll request, then
  *     the system call itself is tried.
  *  5. A multishot request that ends without an error is started again after its callback.
- *  6. Sends say -EAGAIN instead of waiting in the ring: a kernel that tries a datagram again sends it
- *     empty, since the first try has used its slices up. */
+ *  6. Sends say -EAGAIN instead of waiting in the ring: a kernel that tries a datagram again sends
+ *     it empty, since the first try has used its slices up. */
 #include "backend/uring.h"
 
 #include <errno.h>

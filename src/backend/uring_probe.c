@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 
@@ -67,27 +69,54 @@ static int set_up(struct uring *uring, unsigned allowed)
     return error;
 }
 
-static const char *missing_op(struct uring *uring)
+static int refuse(char *why, size_t room_bytes, int error, const char *text)
 {
-    static char text[32];
-    struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
-    if (probe == NULL) return "IORING_REGISTER_PROBE";
-    const char *missing = NULL;
-    for (size_t i = 0; i < sizeof needed && missing == NULL; i++) {
-        if (io_uring_opcode_supported(probe, needed[i])) continue;
-        snprintf(text, sizeof text, "operation %d", needed[i]);
-        missing = text;
-    }
-    io_uring_free_probe(probe);
-    return missing;
+    if (room_bytes != 0) snprintf(why, room_bytes, "%s", text);
+    return error;
 }
 
-static const char *missing_feature(struct uring *uring)
+static int lacks(char *why, size_t room_bytes, const char *what)
 {
-    if (!(uring->ring.features & IORING_FEAT_NODROP)) return "IORING_FEAT_NODROP";
-    if (!(uring->ring.features & IORING_FEAT_SUBMIT_STABLE)) return "IORING_FEAT_SUBMIT_STABLE";
-    if (!(uring->ring.features & IORING_FEAT_FAST_POLL)) return "IORING_FEAT_FAST_POLL";
-    return missing_op(uring);
+    if (room_bytes != 0) snprintf(why, room_bytes, "this kernel's ring lacks %s", what);
+    return -ENOSYS;
+}
+
+static int check_ops(struct uring *uring, char *why, size_t room_bytes)
+{
+    char text[32];
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
+    if (probe == NULL) return lacks(why, room_bytes, "IORING_REGISTER_PROBE");
+    int error = 0;
+    for (size_t i = 0; i < sizeof needed && error == 0; i++) {
+        if (io_uring_opcode_supported(probe, needed[i])) continue;
+        snprintf(text, sizeof text, "operation %d", needed[i]);
+        error = lacks(why, room_bytes, text);
+    }
+    io_uring_free_probe(probe);
+    return error;
+}
+
+/* A filter may refuse the one call and allow the other (trap 35). EBADFD: not enabled yet. */
+static int check_enter(struct uring *uring, char *why, size_t room_bytes)
+{
+    if (syscall(SYS_io_uring_enter, uring->ring.ring_fd, 0, 0, 0, NULL, 0) >= 0) return 0;
+    if (errno == EBADFD) return 0;
+    return refuse(why, room_bytes, -errno, "io_uring_enter: refused by a filter");
+}
+
+/* Does the ring that was set up do all that uring.c relies on? */
+static int check(struct uring *uring, char *why, size_t room_bytes)
+{
+    static const struct { unsigned bit; const char *name; } features[] = {
+        { IORING_FEAT_NODROP, "IORING_FEAT_NODROP" },
+        { IORING_FEAT_SUBMIT_STABLE, "IORING_FEAT_SUBMIT_STABLE" },
+        { IORING_FEAT_FAST_POLL, "IORING_FEAT_FAST_POLL" },
+    };
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++)
+        if (!(uring->ring.features & features[i].bit))
+            return lacks(why, room_bytes, features[i].name);
+    int error = check_ops(uring, why, room_bytes);
+    return error != 0 ? error : check_enter(uring, why, room_bytes);
 }
 
 void uring_describe(const struct uring *uring, char *why, size_t room_bytes)
@@ -102,9 +131,13 @@ void uring_describe(const struct uring *uring, char *why, size_t room_bytes)
              f & URING_TIMED_WAIT ? "timed wait" : "timeouts as requests");
 }
 
-static int refuse(char *why, size_t room_bytes, int error, const char *text)
+static int refuse_setup(char *why, size_t room_bytes, int error)
 {
-    if (room_bytes != 0) snprintf(why, room_bytes, "%s", text);
+    const char *text = error == -ENOSYS ? "not in this kernel, or refused by a filter"
+                     : error == -EPERM ? "refused by a filter or by kernel.io_uring_disabled"
+                     : error == -ENOMEM ? "no memory, or beyond RLIMIT_MEMLOCK"
+                                        : strerror(-error);
+    if (room_bytes != 0) snprintf(why, room_bytes, "io_uring_setup: %s", text);
     return error;
 }
 
@@ -115,19 +148,11 @@ int uring_setup(struct uring *uring, char *why, size_t room_bytes)
         return refuse(why, room_bytes, -EINVAL,
                       "HARK_URING_MASK is not one of 5.10, 5.19, 6.1, none");
     int error = set_up(uring, (unsigned)allowed);
+    if (error != 0) return refuse_setup(why, room_bytes, error);
+    error = check(uring, why, room_bytes);
     if (error != 0) {
-        const char *text = error == -ENOSYS ? "io_uring_setup: not in this kernel"
-                         : error == -EPERM ? "io_uring_setup: refused by a filter or by "
-                                             "kernel.io_uring_disabled"
-                         : error == -ENOMEM ? "io_uring_setup: no memory, or beyond RLIMIT_MEMLOCK"
-                                            : strerror(-error);
-        return refuse(why, room_bytes, error, text);
-    }
-    const char *missing = missing_feature(uring);
-    if (missing != NULL) {
-        if (room_bytes != 0) snprintf(why, room_bytes, "this kernel's ring lacks %s", missing);
         io_uring_queue_exit(&uring->ring);
-        return -ENOSYS;
+        return error;
     }
     if (!(uring->features & URING_TIMED_WAIT))
         uring->ring.features &= ~(unsigned)IORING_FEAT_EXT_ARG;

@@ -30,7 +30,8 @@ static void tell_op(struct walk *walk, const struct hark_op *op)
 {
     const struct hark_loop *loop = walk->loop;
     if (op == &loop->retry) return; /* the loop's own */
-    uint32_t age = (uint32_t)(walk->now >> AGE_SHIFT) - op->started;
+    bool is_on_its_way = op->kind == OP_POST && op->state == STATE_RUNNING; /* not stamped yet */
+    uint32_t age = is_on_its_way ? 0 : (uint32_t)(walk->now >> AGE_SHIFT) - op->started;
     const struct hark_io *io = hark_op_io(op);
     struct hark_inspect_entry entry = {
         .kind = kind_names[op->kind],
@@ -77,16 +78,6 @@ static void tell_timer(struct wheel_timer *timer, void *arg)
     if (op->kind == OP_TIMER || op->kind == OP_EVERY) tell_op(arg, op);
 }
 
-static void tell_due(struct walk *walk)
-{
-    const struct op_chain *due = &walk->loop->backend.due;
-    if (chain_is_empty(due)) return;
-    for (const struct hark_op *op = due->head;; op = op->next) {
-        tell_op(walk, op);
-        if (&op->next == due->tail) return;
-    }
-}
-
 /* What other threads have sent stays where it is until this thread takes it. */
 static void tell_inbox(struct walk *walk)
 {
@@ -95,16 +86,15 @@ static void tell_inbox(struct walk *walk)
     for (const struct hark_op *op = head; op != NULL; op = op->next) tell_op(walk, op);
 }
 
-static void tell_offloaded(struct hark_op *op, void *arg) { tell_op(arg, op); }
+static void tell_found(struct hark_op *op, void *arg) { tell_op(arg, op); }
 
 size_t hark_loop_inspect(const struct hark_loop *loop, hark_inspect_fn *fn, void *arg)
 {
     struct walk walk = { .loop = loop, .fn = fn, .arg = arg, .now = clock_read() };
     for (const struct hark_io *io = loop->ios; io != NULL; io = io->all_next) tell_io(&walk, io);
-    for (const struct hark_op *op = loop->running; op != NULL; op = op->next) tell_op(&walk, op);
-    tell_due(&walk);
+    loop_each_due(loop, tell_found, &walk);
     wheel_each(&loop->wheel, tell_timer, &walk);
-    offload_seam.each(loop, tell_offloaded, &walk);
+    offload_seam.each(loop, tell_found, &walk);
     tell_inbox(&walk);
     return walk.count;
 }

@@ -177,12 +177,22 @@ static int detach(struct hark_io *io)
     return fd;
 }
 
+struct search { const struct hark_io *io; bool is_found; };
+
+static void look_for_io(struct hark_op *op, void *arg)
+{
+    struct search *search = arg;
+    if (hark_op_io(op) == search->io) search->is_found = true;
+}
+
 int hark_io_release(struct hark_io *io)
 {
+    struct search search = { .io = io };
     if (io->state != IO_OPEN) return HARK_EBADF;
     for (int side = 0; side < 2; side++)
         if (io->active[side] != NULL || io->waiting[side] != NULL) return HARK_EBUSY;
-    return detach(io);
+    loop_each_due(io->loop, look_for_io, &search); /* has its result, but not its callback */
+    return search.is_found ? HARK_EBUSY : detach(io);
 }
 
 /* Cancels what waits on an io, and asks for the end of what runs. */

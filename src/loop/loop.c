@@ -142,6 +142,15 @@ static int64_t run_due(struct hark_loop *loop)
     return loop->turn_budget - left;
 }
 
+void loop_each_due(const struct hark_loop *loop, void (*fn)(struct hark_op *, void *), void *arg)
+{
+    const struct op_chain *due = &loop->backend.due;
+    for (struct hark_op *op = loop->running; op != NULL; op = op->next) fn(op, arg);
+    if (chain_is_empty(due)) return;
+    *due->tail = NULL;
+    for (struct hark_op *op = due->head; op != NULL; op = op->next) fn(op, arg);
+}
+
 static int64_t turn(struct hark_loop *loop, int64_t timeout_ns)
 {
     int error = 0;

@@ -76,6 +76,8 @@ int choose_backend(struct hark_loop *loop, const char *wanted);
 struct hark_loop *loop_bare(const struct hark_loop_options *options); /* without a kernel yet */
 void loop_free(struct hark_loop *loop);
 void *loop_resize(struct hark_loop *loop, void *ptr, size_t old_bytes, size_t new_bytes);
+/* Calls fn for each op that has its result and waits for its callback. */
+void loop_each_due(const struct hark_loop *loop, void (*fn)(struct hark_op *, void *), void *arg);
 
 /* offload/, called by op.c and loop.c through this seam so that the loop need not include it. */
 struct offload_ops {

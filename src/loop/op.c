@@ -177,7 +177,7 @@ static void cancel_running(struct hark_loop *loop, struct hark_op *op)
 static void ask_to_end(struct hark_loop *loop, struct hark_op *op, uint8_t flag)
 {
     bool is_asked = op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT);
-    if (is_asked || op->kind == OP_CLOSE) return;
+    if (is_asked || op->kind == OP_CLOSE || op->kind == OP_POST) return; /* due by themselves */
     if (op->state == STATE_DONE && !op->more) return;
     op->flags |= flag;
     if (op->state == STATE_DONE) return; /* its next callback comes first, then run_repeating() */
@@ -224,6 +224,7 @@ void hark_background(struct hark_op *op)
     if (op->state == STATE_IDLE || op->flags & FLAG_BACKGROUND) return;
     struct hark_loop *loop = loop_of(op);
     op->flags |= FLAG_BACKGROUND;
+    if (op->kind == OP_POST && op->state == STATE_RUNNING) return; /* post_drain() counts it */
     loop->alive--;
     loop->background++;
 }
@@ -247,6 +248,7 @@ static void resume_repeating(struct hark_loop *loop, struct hark_op *op)
 static void run_repeating(struct hark_loop *loop, struct hark_op *op)
 {
     int most = op->kind == OP_ACCEPT ? LIMIT_ACCEPT_BURST : 1;
+    if (loop->is_closing) op->flags |= FLAG_CANCELED; /* nobody else finds a timer's report here */
     for (int made = 0; made < most; made++) {
         op->state = STATE_RUNNING;
         if (op->kind == OP_EVERY) timer_repeat(loop, op);

@@ -46,7 +46,8 @@ void post_drain(struct hark_loop *loop)
         oldest = op->next;
         if (op->kind == OP_POST) {
             op->started = loop->age_now;
-            loop->alive++;
+            if (HARK_UNLIKELY(op->flags & FLAG_BACKGROUND)) loop->background++;
+            else loop->alive++;
             op_end(loop, op, 0, 0);
         } else {
             op_end(loop, op, op->result, 0); /* offloaded work that is over */
