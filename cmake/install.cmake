@@ -25,6 +25,8 @@ set(HARK_PC_REQUIRES_PRIVATE "")
 if(LIBURING_FOUND)
   set(HARK_PC_REQUIRES_PRIVATE "liburing >= 2.3")
 endif()
+# From where hark.pc lies, so that the installed copy can be moved.
+file(RELATIVE_PATH HARK_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(cmake/hark.pc.in ${PROJECT_BINARY_DIR}/hark.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/hark.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

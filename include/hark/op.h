@@ -48,10 +48,10 @@ struct hark_op {
 
     /* Private from here on. */
     uint8_t kind, state, flags;
-    hark_done_fn *done;
+    struct { void *next, *prev; int64_t when; } timer;
     union { struct hark_io *io; struct hark_loop *loop; } on;
     struct hark_op *next;
-    struct { void *next, *prev; int64_t when; } timer;
+    hark_done_fn *done;
     const char *place;
     uint32_t started;
     uint8_t backend, spare[3];

@@ -21,6 +21,8 @@ struct poller {
 };
 
 struct poller_ops {
+    bool has_edges;  /* set() knows IO_EDGE: the wake descriptor need not be read */
+
     int  (*open) (struct poller *poller);
     void (*close)(struct poller *poller);
 

@@ -99,7 +99,7 @@ static void attempt(struct backend *backend, struct hark_op *op, bool is_reporte
         backend_report(backend, op, result, true);
     } else if (op->kind == OP_RECV_POOL && result > 0) {
         note_rest(io, (size_t)result == op->u.pool.pool->bytes);
-        backend_report(backend, op, result, true);
+        backend_report(backend, op, result, !io->parks); /* parked again, or to be tried again */
     } else {
         if (op->kind == OP_RECV) note_rest(io, (uint64_t)result == op->u.buf.len);
         backend_finish(backend, op, result);
@@ -240,7 +240,8 @@ static int open_wake(struct backend *backend)
     struct poller *poller = &self(backend)->poller;
     int fd = sys_wake_open();
     if (fd < 0) return fd;
-    poller->wake = (struct hark_io){ .fd = fd, .index = -1, .flags = IO_EDGE };
+    uint8_t flags = poller->ops->has_edges ? IO_EDGE : 0;
+    poller->wake = (struct hark_io){ .fd = fd, .index = -1, .flags = flags };
     int error = readiness_adopt(backend, &poller->wake);
     if (error == 0) error = watch(poller, &poller->wake, WATCH_READ);
     if (error != 0) (void)sys_close(fd);

@@ -67,7 +67,7 @@ __attribute__((cold)) void io_submit_slowly(struct hark_op *op, struct hark_io *
         op_end(loop, op, io->state == IO_DOOMED ? HARK_ECANCELED : HARK_EBADF, 0);
     } else if (io->active[side] != NULL) {
         op->state = STATE_QUEUED;
-        io->active[side]->flags |= FLAG_STEP;
+        if (io->active[side] != &io_taken) io->active[side]->flags |= FLAG_STEP;
         ring_push(&io->waiting[side], op);
     } else {
         io->active[side] = op;

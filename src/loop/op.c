@@ -210,6 +210,7 @@ bool hark_rearm(struct hark_op *op, int64_t deadline_ns)
     bool is_timer = op->kind == OP_TIMER || op->kind == OP_EVERY;
     if (op->state == STATE_IDLE || op->kind == OP_CLOSE || op->kind == OP_POST) return false;
     if (op->state == STATE_DONE && (is_timer || !op->more)) return false;
+    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) return false;
     if (deadline_ns == 0 && is_timer) return false;
     struct hark_loop *loop = loop_of(op);
     if (op->flags & FLAG_TIMED) disarm(loop, op);

@@ -1,10 +1,15 @@
 /* Timers, and the deadlines of all other ops: one wheel. */
 #include "loop/loop.h"
 
+/* No more than a turn calls back, so that a crowd of them cannot stand in front of all else; the rest
+ * keeps its order in the wheel, and the next turn does not sleep. */
 void timer_expire_due(struct hark_loop *loop)
 {
-    for (struct wheel_timer *timer; (timer = wheel_expire(&loop->wheel, loop->now)) != NULL;)
+    for (unsigned left = loop->turn_budget; left != 0; left--) {
+        struct wheel_timer *timer = wheel_expire(&loop->wheel, loop->now);
+        if (timer == NULL) return;
         op_expired(loop, op_of_timer(timer));
+    }
 }
 
 void (hark_timer)(struct hark_op *op, struct hark_loop *loop, int64_t when_ns, hark_done_fn *done)

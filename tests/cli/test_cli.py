@@ -89,15 +89,18 @@ class PeerServer:
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.handle = handle
         self.served = threading.Event()  # set by handle() at the moment that its test waits for
-        self.open = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.open, self.threads = [], []
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
 
     def accept(self):
         with contextlib.suppress(OSError):
             while True:
                 peer, _ = self.listener.accept()
+                thread = threading.Thread(target=self.serve, args=(peer,), daemon=True)
                 self.open.append(peer)
-                threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+                self.threads.append(thread)
+                thread.start()
 
     def serve(self, peer):
         with contextlib.suppress(OSError):
@@ -107,9 +110,19 @@ class PeerServer:
         return self
 
     def __exit__(self, *_):
-        self.listener.close()
-        for peer in self.open:
-            peer.close()
+        # A descriptor is closed only when no thread can still use its number, which is soon another's.
+        self.end([self.listener], [self.accepting])
+        self.end(self.open, self.threads)
+
+    @staticmethod
+    def end(sockets, threads):
+        for one in sockets:
+            with contextlib.suppress(OSError):  # its peer may be gone
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        for one in sockets:
+            one.close()
 
 
 class Case(unittest.TestCase):

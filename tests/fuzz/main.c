@@ -125,6 +125,27 @@ static void settle(void)
     }
 }
 
+static bool has_timers(void)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        const struct slot *slot = world.slots[i];
+        if (slot != NULL && slot->is_alive && (slot->verb == EVERY || slot->deadline != 0)) return true;
+    }
+    return false;
+}
+
+/* Promise 10: with nothing to do, a loop sleeps. It may wake up to drop an interest or two. */
+static void check_idle(void)
+{
+    enum { TURNS = 8 * LINKS };
+    int64_t begin = clock_now();
+    if (has_timers()) return;
+    for (int turns = 0; clock_now() - begin < 10 * HARK_MILLISECOND; turns++) {
+        if (turns == TURNS) fail("promise 10: an idle loop wakes up all the time");
+        turn(2 * HARK_MILLISECOND);
+    }
+}
+
 /* The orderly end: each op is canceled, each io closed, and all of it awaited. */
 static void wind_up(void)
 {
@@ -145,6 +166,7 @@ static void close_world(void)
     settle();
     model_audit();
     if (one_in(2)) wind_up();
+    if (one_in(2)) check_idle();
     pool_give_all();
     pool_close_if_unused();
     world.is_closing = world.is_stepping = true;

@@ -3,6 +3,7 @@
 #include "harness.h"
 #include "verbs.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -217,6 +218,27 @@ START_TEST(an_idle_loop_makes_no_wake_ups)
 }
 END_TEST
 
+static void *post_one(void *arg)
+{
+    struct probe *probe = arg;
+    hark_post(&probe->op, loop, on_probe);
+    return NULL;
+}
+
+/* The descriptor that woke the kernel must not go on saying so. */
+START_TEST(an_idle_loop_falls_asleep_again_after_a_wake)
+{
+    struct probe posted = { 0 };
+    pthread_t thread;
+    spin(2);
+    ck_assert_int_eq(pthread_create(&thread, NULL, post_one, &posted), 0);
+    await(&posted); /* mostly it slept by then; the post of a started thread takes long */
+    pthread_join(thread, NULL);
+    spin(2);
+    expect_idle_second(2);
+}
+END_TEST
+
 static void *kept;
 
 static void keep_buffer(struct hark_op *op)
@@ -231,7 +253,8 @@ START_TEST(events_that_nobody_waits_for_do_not_keep_the_loop_awake)
 {
     enum { WIRES = 8 };
     struct wire wires[WIRES], pooled;
-    struct probe probes[WIRES] = { 0 }, accepting = { 0 }, receiving = { 0 }, sending[WIRES] = { 0 };
+    struct probe probes[WIRES] = { 0 }, sending[WIRES] = { 0 }, accepting = { 0 };
+    struct probe receiving = { 0 };
     struct listener listener;
     struct hark_pool *pool;
     char buf[4];
@@ -292,6 +315,7 @@ Suite *group_alive(void)
     CASE(suite, a_step_makes_one_turn_and_needs_no_reason);
     CASE(suite, an_op_knows_its_loop_and_its_io);
     CASE(suite, an_idle_loop_makes_no_wake_ups);
+    CASE(suite, an_idle_loop_falls_asleep_again_after_a_wake);
     CASE(suite, events_that_nobody_waits_for_do_not_keep_the_loop_awake);
     return suite;
 }

@@ -85,7 +85,7 @@ START_TEST(a_result_before_the_deadline_ends_the_deadline)
         ck_claim(scene_is_true_result(&scene, probe.result));
         spin(3);
         ck_claim(probe.calls == 1);
-        int64_t start = clock_now(); /* the loop has forgotten the moment: it would end this sleep */
+        int64_t start = clock_now(); /* the moment is forgotten: it would end this sleep */
         probe.op.deadline_ns = 0;
         ck_assert_int_eq(hark_step(loop, HARK_MILLISECOND), 0);
         ck_claim(clock_now() - start >= HARK_MILLISECOND);

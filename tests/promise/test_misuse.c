@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -33,8 +34,8 @@ static void expect_abort(void (*misuse)(void), const char *text)
     said[len] = '\0';
     close(fds[0]);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%s: status %d, said %s", text,
-                  status, said);
+    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%s: status %d, said %s",
+                  text, status, said);
     ck_assert_msg(strstr(said, text) != NULL, "wanted \"%s\", said: %s", text, said);
     ck_assert_ptr_nonnull(strstr(said, "hark: "));
 }
@@ -250,17 +251,17 @@ static void expect_errors(int fd, const int64_t wanted[5])
 
 START_TEST(what_the_kernel_refuses_reaches_the_op)
 {
-    static const int64_t no_socket[5] = { HARK_ENOTSOCK, HARK_ENOTSOCK, HARK_ENOTSOCK, HARK_ENOTSOCK,
-                                          HARK_ENOTSOCK };
+    static const int64_t no_socket[5] = { HARK_ENOTSOCK, HARK_ENOTSOCK, HARK_ENOTSOCK,
+                                          HARK_ENOTSOCK, HARK_ENOTSOCK };
     int fds[2];
-    strcpy(doing, "a pipe");
+    snprintf(doing, sizeof doing, "a pipe");
     ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
     ck_assert_int_eq(write(fds[1], "x", 1), 1);
     expect_errors(fds[0], no_socket);
     expect_errors(fds[1], no_socket);
-    strcpy(doing, "a device");
+    snprintf(doing, sizeof doing, "a device");
     expect_errors(open("/dev/null", O_RDWR | O_CLOEXEC), no_socket);
-    strcpy(doing, "a regular file");
+    snprintf(doing, sizeof doing, "a regular file");
     expect_errors(open("/proc/self/exe", O_RDONLY | O_CLOEXEC), no_socket);
 }
 END_TEST

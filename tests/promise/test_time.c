@@ -1,4 +1,4 @@
-/* Promise 9: monotonic nanoseconds, read once a turn; a sleep is never cut short and never early. */
+/* Promise 9: monotonic nanoseconds, read once a turn; no sleep is cut short or ends early. */
 #include "groups.h"
 #include "harness.h"
 
@@ -89,7 +89,7 @@ START_TEST(a_sleep_is_as_long_as_asked)
 }
 END_TEST
 
-/* No timer is reached by many short sleeps: rounding down would spin through the last millisecond. */
+/* No timer is reached by many short sleeps: rounding down would spin at the end. */
 START_TEST(a_timer_takes_one_sleep)
 {
     int turns = 0;
@@ -106,7 +106,8 @@ END_TEST
 START_TEST(a_far_moment_neither_comes_early_nor_makes_the_loop_spin)
 {
     static const int64_t far_ns[] = { INT64_MAX, INT64_MAX - 1, INT64_C(5000000) * HARK_SECOND,
-                                      INT64_C(2147484) * HARK_SECOND, INT64_C(4294968) * HARK_SECOND,
+                                      INT64_C(2147484) * HARK_SECOND,
+                                      INT64_C(4294968) * HARK_SECOND,
                                       1900 * HARK_SECOND };
     enum { COUNT = sizeof far_ns / sizeof far_ns[0] };
     struct probe timers[COUNT] = { 0 }, near = { 0 };
@@ -131,7 +132,8 @@ END_TEST
 START_TEST(a_far_moment_alone_bounds_no_sleep)
 {
     static const int64_t far_ns[] = { INT64_MAX, INT64_C(5000000) * HARK_SECOND,
-                                      INT64_C(2147484) * HARK_SECOND, INT64_C(4294967) * HARK_SECOND };
+                                      INT64_C(2147484) * HARK_SECOND,
+                                      INT64_C(4294967) * HARK_SECOND };
     for (size_t i = 0; i < sizeof far_ns / sizeof far_ns[0]; i++) {
         struct probe timer = { 0 };
         hark_timer(&timer.op, loop, hark_after(loop, far_ns[i]), on_probe);

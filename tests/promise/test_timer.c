@@ -57,7 +57,8 @@ START_TEST(equal_moments_come_in_the_order_set)
         hark_timer(&timers[i].op, loop, when_ns[i % MOMENTS], on_probe);
     }
     for (int i = 0; i < TIMERS; i++) await(&timers[i]);
-    for (int i = MOMENTS; i < TIMERS; i++) ck_assert_int_lt(timers[i - MOMENTS].order, timers[i].order);
+    for (int i = MOMENTS; i < TIMERS; i++)
+        ck_assert_int_lt(timers[i - MOMENTS].order, timers[i].order);
 }
 END_TEST
 

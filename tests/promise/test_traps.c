@@ -138,21 +138,17 @@ END_TEST
  * they say, the others go on, nothing spins, and the op can be settled. */
 START_TEST(descriptor_closed_under_a_waiting_op_harms_no_other)
 {
-    struct wire broken, innocent, *gone = calloc(1, sizeof *gone);
+    static struct wire gone;
+    struct wire broken, innocent;
     struct probe receiving = { 0 }, ready = { 0 }, other = { 0 }, closing = { 0 };
     char buf[8];
-    if (!wire_open(&broken, (enum wire_kind)_i)) {
-        free(gone);
-        return;
-    }
+    if (!wire_open(&broken, (enum wire_kind)_i)) return;
     ck_assert(wire_open(&innocent, (enum wire_kind)_i));
-    ck_assert_ptr_nonnull(gone);
-    ck_assert(wire_open(gone, (enum wire_kind)_i));
-    hark_recv(&other.op, &gone->io, buf, sizeof buf, on_probe);
+    ck_assert(wire_open(&gone, (enum wire_kind)_i));
+    hark_recv(&other.op, &gone.io, buf, sizeof buf, on_probe);
     spin(3);
-    wire_close(gone); /* whoever walks all ios must not meet this one */
-    memset(gone, 0xa5, sizeof *gone);
-    free(gone);
+    wire_close(&gone); /* whoever walks all ios must not meet this one */
+    memset(&gone, 0xa5, sizeof gone);
     other = (struct probe){ 0 };
     hark_recv(&receiving.op, &broken.io, buf, sizeof buf, on_probe);
     hark_ready(&ready.op, &innocent.io, HARK_READABLE, on_probe);

@@ -1,5 +1,5 @@
-/* Promise 8: a turn runs what is due now, at most a budget of it; what callbacks cause belongs to the
- * next turn; a hot io starves neither timers nor posts nor other ios. */
+/* Promise 8: a turn runs what is due now, at most a budget of it; what callbacks cause belongs to
+ * the next turn; a hot io starves neither timers nor posts nor other ios. */
 #include "groups.h"
 #include "harness.h"
 #include "verbs.h"
@@ -131,7 +131,8 @@ START_TEST(a_hot_io_starves_neither_timers_nor_posts_nor_other_ios)
     for (int kind = 0; kind < WIRE_KINDS; kind++) {
         struct hot hot;
         struct wire other;
-        struct probe timer = { 0 }, post = { 0 }, nothing = { 0 }, receiving = { 0 }, sending = { 0 };
+        struct probe timer = { 0 }, post = { 0 }, nothing = { 0 };
+        struct probe receiving = { 0 }, sending = { 0 };
         char buf[8];
         if (!heat(&hot, (enum wire_kind)kind)) continue;
         ck_assert(wire_open(&other, (enum wire_kind)kind));

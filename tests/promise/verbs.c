@@ -18,8 +18,8 @@ static bool open_pool(struct scene *scene)
     return true;
 }
 
-/* With a buffer that shrinks once it is full, so that it stays full: what the peer's kernel takes or
- * acknowledges late would make room again. */
+/* With a buffer that shrinks once it is full, so that it stays full: what the peer's kernel takes
+ * or acknowledges late would make room again. */
 void wire_fill_up(struct wire *wire)
 {
     int wide = 212992, narrow = 1; /* the kernel makes the least it allows of it */

@@ -18,7 +18,7 @@ struct verb {
     bool has_kinds;         /* a stream's verb: runs on each of the WIRE_KINDS */
     bool is_timer;          /* has no io, and its deadline is not used */
     bool is_repeating;
-    int64_t result;         /* of the first callback once it is fulfilled; -1: any that is no error */
+    int64_t result;         /* of the first callback once it is fulfilled; -1: any from 0 on */
     bool (*open)(struct scene *scene);
     void (*submit)(struct scene *scene, struct hark_op *op, int slot);
     void (*fulfil)(struct scene *scene);

@@ -1,5 +1,5 @@
-/* The closed error list: its numbers are an interface, its names are those of errno, and every errno
- * has a place in it. */
+/* The closed error list: its numbers are an interface, its names are those of errno, and every
+ * errno has a place in it. */
 #include "unit.h"
 
 #include <ctype.h>

@@ -149,7 +149,8 @@ START_TEST(sleeping_until_next_reaches_every_timer_in_few_sleeps)
     for (int digit = 0; digit < 62; digit++) {
         struct wheel_timer timers[40];
         wheel_init(&wheel, 5);
-        for (int i = 0; i < 40; i++) wheel_insert(&wheel, &timers[i], (INT64_C(1) << digit) + 5 + i);
+        for (int i = 0; i < 40; i++)
+            wheel_insert(&wheel, &timers[i], (INT64_C(1) << digit) + 5 + i);
         int sleeps = 0, fired = 0;
         for (now = 5; fired < 40; sleeps++) {
             int64_t next = wheel_next(&wheel);
