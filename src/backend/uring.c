@@ -318,10 +318,11 @@ static void complete(struct backend *backend, struct hark_op *op, int result, un
 {
     struct uring *uring = self(backend);
     uint8_t was = op->backend;
-    if (!(flags & IORING_CQE_F_MORE)) {
-        if (HARK_UNLIKELY(was & TO_CANCEL)) queue_remove(&uring->backlog, op);
-        op->backend &= ONE_SHOT;
+    if (HARK_UNLIKELY(was & TO_CANCEL)) { /* after a result with more, the loop asks again */
+        queue_remove(&uring->backlog, op);
+        op->backend &= (uint8_t)~TO_CANCEL;
     }
+    if (!(flags & IORING_CQE_F_MORE)) op->backend &= ONE_SHOT;
     if (HARK_UNLIKELY(was & POLLING)) {
         complete_poll(backend, op, result);
         return;

@@ -110,7 +110,7 @@ class PeerServer:
         return self
 
     def __exit__(self, *_):
-        # A descriptor is closed only when no thread can still use its number, which is soon another's.
+        # A descriptor is closed when no thread can still use its number, soon another one's.
         self.end([self.listener], [self.accepting])
         self.end(self.open, self.threads)
 
