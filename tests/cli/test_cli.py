@@ -289,7 +289,10 @@ class Backends(Case):
     def test_the_refused_say_why(self):
         ran = hark("backends", preexec_fn=limit_descriptors(4))
         self.assertEqual(ran.returncode, 0)
-        self.assertRegex(ran.stdout, r"(?m)^epoll +refused +Too many open files$")
+        self.assertRegex(ran.stdout, r"(?m)^epoll +refused ")
+        for line in ran.stdout.splitlines():
+            if " refused " in line:
+                self.assertRegex(line, r" refused +Too many open files$")
         self.assertRegex(ran.stdout, r"(?m)^auto +poll$")  # needs no descriptor but its wake-up
 
     def test_a_forbidden_ring_is_refused_and_epoll_chosen(self):
