@@ -1,0 +1,1 @@
+"""Runs the benchmark programs of this folder by turns and sums up what they measured."""
