@@ -39,17 +39,21 @@ struct hark_op {
     /* The caller's, to set before a submission. */
     void *user;             /* never touched by the library */
     int64_t deadline_ns;    /* loop time, see hark_after(); 0: none. 0 again in the last callback */
-    const char *label;      /* for inspection; borrowed. NULL again in the last callback */
 
     /* The answer, to read in the callback. */
     int64_t result;         /* what read(2) would have said, or a negative enum hark_error */
     int32_t os_error;       /* the system's number behind a negative result; 0: hark decided */
     bool more;              /* a repeating op: further callbacks follow; false: this is the last */
 
-    /* Private from here on. */
+    /* Private. To here, a cache line: all that a timer needs. */
     uint8_t kind, state, flags;
     struct { void *next, *prev; int64_t when; } timer;
     union { struct hark_io *io; struct hark_loop *loop; } on;
+
+    /* The caller's too. */
+    const char *label;      /* for inspection; borrowed. NULL again in the last callback */
+
+    /* Private from here on. */
     struct hark_op *next;
     hark_done_fn *done;
     const char *place;
@@ -62,7 +66,7 @@ struct hark_op {
         struct { const struct sockaddr *addr; uint32_t len; bool has_begun; } peer;
         struct { struct hark_pool *pool; void *data; uint32_t index; } pool;
         struct { hark_work_fn *fn; uint8_t lane, asked; } work;
-        struct { int64_t interval_ns; } every;
+        struct { int64_t interval_ns; int32_t order; } every;
         struct { int how; } shutdown;
     } u;
 };

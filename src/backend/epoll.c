@@ -90,5 +90,6 @@ static int epoll_poll(struct poller *poller, int64_t timeout_ns, unsigned most)
 }
 
 const struct poller_ops epoll_poller = {
-    .has_edges = true, .open = epoll_open, .close = epoll_close, .set = epoll_set, .poll = epoll_poll,
+    .has_edges = true,
+    .open = epoll_open, .close = epoll_close, .set = epoll_set, .poll = epoll_poll,
 };

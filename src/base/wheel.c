@@ -5,11 +5,23 @@
 #include "base/check.h"
 #include "base/limits.h"
 
+static struct wheel_timer *timer_of(struct wheel_link *link)
+{
+    return (struct wheel_timer *)(void *)((char *)link - offsetof(struct wheel_timer, link));
+}
+
+static bool is_set_before(const struct wheel_timer *a, const struct wheel_timer *b)
+{
+    return (int32_t)(a->order - b->order) < 0;
+}
+
 void wheel_init(struct wheel *wheel, int64_t now)
 {
     wheel->elapsed = now;
     wheel->is_next_known = false;
     wheel->levels = 0;
+    wheel->set_count = 1;
+    wheel->unsorted = 0;
     for (int level = 0; level < WHEEL_LEVELS; level++) wheel->slots_used[level] = 0;
     for (int i = 0; i < WHEEL_LEVELS * WHEEL_SLOTS; i++)
         wheel->slots[i].next = wheel->slots[i].prev = &wheel->slots[i];
@@ -23,6 +35,8 @@ static void place(struct wheel *wheel, struct wheel_timer *timer)
     unsigned slot = when >> (level * WHEEL_BITS) & (WHEEL_SLOTS - 1);
     struct wheel_link *head = &wheel->slots[level * WHEEL_SLOTS + slot];
     struct wheel_link *last = head->prev;
+    if (level == 0 && last != head && is_set_before(timer, timer_of(last)))
+        wheel->unsorted |= UINT64_C(1) << slot; /* rule 4 */
     timer->link.next = head;
     timer->link.prev = last;
     last->next = &timer->link;
@@ -34,6 +48,7 @@ static void place(struct wheel *wheel, struct wheel_timer *timer)
 void wheel_insert(struct wheel *wheel, struct wheel_timer *timer, int64_t when)
 {
     timer->when = when;
+    timer->order = wheel->set_count++;
     if (when < wheel->next) wheel->next = when; /* of no meaning while not known */
     place(wheel, timer);
 }
@@ -44,15 +59,21 @@ static void mark_empty(struct wheel *wheel, const struct wheel_link *head)
     unsigned level = index / WHEEL_SLOTS;
     wheel->slots_used[level] &= ~(UINT64_C(1) << index % WHEEL_SLOTS);
     if (wheel->slots_used[level] == 0) wheel->levels &= ~(1u << level);
+    if (level == 0) wheel->unsorted &= wheel->slots_used[0];
     wheel->is_next_known = false;
 }
 
-void wheel_remove(struct wheel *wheel, struct wheel_timer *timer)
+static void unlink_timer(struct wheel *wheel, struct wheel_timer *timer)
 {
     struct wheel_link *next = timer->link.next, *prev = timer->link.prev;
     next->prev = prev;
     prev->next = next;
     if (next == prev) mark_empty(wheel, next); /* what is left is the head alone */
+}
+
+void wheel_remove(struct wheel *wheel, struct wheel_timer *timer)
+{
+    unlink_timer(wheel, timer);
     if (timer->when <= wheel->next) wheel->is_next_known = false;
 }
 
@@ -69,6 +90,13 @@ static struct wheel_link *first_slot(const struct wheel *wheel, unsigned *level,
     return (struct wheel_link *)&wheel->slots[*level * WHEEL_SLOTS + slot];
 }
 
+/* Rule 4: is the timer in this slot only because it was put off? */
+static bool is_beyond(const struct wheel_timer *timer, int64_t begins, unsigned level)
+{
+    if (timer->when <= begins) return false;
+    return (uint64_t)(timer->when - begins) >> (level * WHEEL_BITS) != 0;
+}
+
 /* Rule 2: empties a slot whose time has come into the levels below. */
 static void cascade(struct wheel *wheel, struct wheel_link *head)
 {
@@ -78,51 +106,115 @@ static void cascade(struct wheel *wheel, struct wheel_link *head)
     while (link != head) {
         struct wheel_link *next = link->next;
         __builtin_prefetch(next);
-        place(wheel, (struct wheel_timer *)link);
+        place(wheel, timer_of(link));
         link = next;
     }
+}
+
+/* Merges two chains that are sorted by order and end with NULL. */
+static struct wheel_link *merge(struct wheel_link *a, struct wheel_link *b)
+{
+    struct wheel_link *first, **tail = &first;
+    while (a != NULL && b != NULL) {
+        struct wheel_link **least = is_set_before(timer_of(b), timer_of(a)) ? &b : &a;
+        *tail = *least;
+        tail = &(*least)->next;
+        *least = (*least)->next;
+    }
+    *tail = a != NULL ? a : b;
+    return first;
+}
+
+/* Rule 4, by merging: bins[i] is empty or a sorted chain of 2^i timers. */
+static void sort_slot(struct wheel_link *head)
+{
+    enum { BINS = 32 };
+    struct wheel_link *bins[BINS] = { NULL }, *link = head->next, *all = NULL;
+    head->prev->next = NULL;
+    while (link != NULL) {
+        struct wheel_link *next = link->next, *chain = link;
+        unsigned i = 0;
+        chain->next = NULL;
+        for (; bins[i] != NULL && i < BINS - 1; i++) {
+            chain = merge(bins[i], chain);
+            bins[i] = NULL;
+        }
+        bins[i] = chain;
+        link = next;
+    }
+    for (unsigned i = 0; i < BINS; i++) all = merge(bins[i], all);
+    head->next = all;
+    struct wheel_link *last = head;
+    for (link = all; link != NULL; link = link->next) {
+        link->prev = last;
+        last = link;
+    }
+    last->next = head;
+    head->prev = last;
 }
 
 struct wheel_timer *wheel_expire(struct wheel *wheel, int64_t now)
 {
     if (wheel->is_next_known && now < wheel->next) return NULL;
-    while (wheel->levels != 0) { /* at most a step down for each level */
+    while (wheel->levels != 0) { /* at most a step down for each level, and one on for each put off */
         unsigned level;
         int64_t begins;
         struct wheel_link *head = first_slot(wheel, &level, &begins);
         if (begins > now) break;
-        struct wheel_timer *first = (struct wheel_timer *)head->next;
-        bool is_alone = first->link.next == head;
-        if (level != 0 && is_alone && first->when > now) return NULL; /* no need to move it down */
-        wheel->elapsed = begins;
-        if (level == 0 || is_alone) {
-            wheel_remove(wheel, first);
-            return first;
+        uint64_t slot_bit = UINT64_C(1) << (head - wheel->slots) % WHEEL_SLOTS;
+        if (level == 0 && wheel->unsorted & slot_bit) {
+            wheel->unsorted &= ~slot_bit;
+            sort_slot(head);
         }
-        cascade(wheel, head);
+        struct wheel_timer *first = timer_of(head->next);
+        bool is_alone = first->link.next == head, is_put_off = is_beyond(first, begins, level);
+        if (level != 0 && is_alone && first->when > now && !is_put_off) return NULL; /* let it lie */
+        wheel->elapsed = begins;
+        if (level != 0 && !is_alone) {
+            cascade(wheel, head);
+            continue;
+        }
+        wheel_remove(wheel, first);
+        if (!is_put_off) return first;
+        place(wheel, first);
     }
     if (now > wheel->elapsed) wheel->elapsed = now; /* rule 1 holds: all slots begin later */
     return NULL;
 }
 
+/* The least moment of a slot; or, with too many in it to look at, that at which it begins: sleeping
+ * until then spreads them over lower levels. INT64_MAX: all were put off, and have been moved. */
+static int64_t least_of_slot(struct wheel *wheel, struct wheel_link *head, unsigned level,
+                             int64_t begins)
+{
+    int64_t least = INT64_MAX;
+    struct wheel_link *link = head->next;
+    for (int seen = 0; link != head && seen < LIMIT_TIMER_SCAN; seen++) {
+        struct wheel_timer *timer = timer_of(link);
+        link = link->next;
+        if (is_beyond(timer, begins, level)) {
+            unlink_timer(wheel, timer);
+            place(wheel, timer);
+        } else if (timer->when < least) {
+            least = timer->when;
+        }
+    }
+    return link == head ? least : begins;
+}
+
 int64_t wheel_next(struct wheel *wheel)
 {
     if (wheel->is_next_known) return wheel->next;
-    wheel->next = INT64_MAX;
-    wheel->is_next_known = true;
-    if (wheel->levels == 0) return wheel->next;
-    unsigned level;
-    int64_t begins;
-    struct wheel_link *head = first_slot(wheel, &level, &begins);
-    if (level == 0) return wheel->next = begins;
-    int64_t least = INT64_MAX;
-    struct wheel_link *link = head->next;
-    for (int seen = 0; link != head && seen < LIMIT_TIMER_SCAN; seen++, link = link->next) {
-        int64_t when = ((struct wheel_timer *)link)->when;
-        if (when < least) least = when;
+    int64_t next = INT64_MAX;
+    while (wheel->levels != 0 && next == INT64_MAX) { /* a slot less each time, or the answer */
+        unsigned level;
+        int64_t begins;
+        struct wheel_link *head = first_slot(wheel, &level, &begins);
+        next = least_of_slot(wheel, head, level, begins);
+        if (next == INT64_MAX && head->next != head) break; /* a moment that never comes */
     }
-    /* Too many to look at: sleep until the slot begins, which spreads them over lower levels. */
-    return wheel->next = link == head ? least : begins;
+    wheel->is_next_known = true;
+    return wheel->next = next;
 }
 
 void wheel_each(const struct wheel *wheel, void (*fn)(struct wheel_timer *, void *), void *arg)
@@ -131,7 +223,7 @@ void wheel_each(const struct wheel *wheel, void (*fn)(struct wheel_timer *, void
         const struct wheel_link *head = &wheel->slots[i];
         for (struct wheel_link *link = head->next, *next; link != head; link = next) {
             next = link->next;
-            fn((struct wheel_timer *)link, arg);
+            fn(timer_of(link), arg);
         }
     }
 }

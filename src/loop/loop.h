@@ -64,6 +64,7 @@ void io_shut(struct hark_io *io);
 /* timer.c */
 void timer_expire_due(struct hark_loop *loop);
 void timer_repeat(struct hark_loop *loop, struct hark_op *op);
+void timer_repeated(struct hark_op *op);
 
 /* post.c */
 void post_drain(struct hark_loop *loop);
@@ -91,16 +92,21 @@ extern const struct offload_ops offload_seam;
 
 static inline struct hark_op *op_of_timer(struct wheel_timer *timer)
 {
-    return (struct hark_op *)(void *)((char *)timer - offsetof(struct hark_op, timer));
+    return (struct hark_op *)(void *)((char *)timer - offsetof(struct hark_op, os_error));
 }
 
 static inline struct wheel_timer *timer_of_op(struct hark_op *op)
 {
-    return (struct wheel_timer *)(void *)&op->timer;
+    return (struct wheel_timer *)(void *)&op->os_error;
 }
 
-_Static_assert(sizeof(((struct hark_op *)0)->timer) == sizeof(struct wheel_timer),
-               "hark_op.timer is a wheel_timer");
+/* The wheel's order is kept in os_error, which means nothing before there is a result. */
+_Static_assert(offsetof(struct hark_op, timer) - offsetof(struct hark_op, os_error) ==
+                   offsetof(struct wheel_timer, link) &&
+               offsetof(struct hark_op, more) - offsetof(struct hark_op, os_error) ==
+                   offsetof(struct wheel_timer, owner) &&
+               sizeof(((struct hark_op *)0)->timer) + 8 == sizeof(struct wheel_timer),
+               "os_error, more to flags, and timer are a wheel_timer");
 
 static inline bool op_has_io(const struct hark_op *op) { return op->kind >= OP_RECV; }
 

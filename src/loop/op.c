@@ -213,9 +213,12 @@ bool hark_rearm(struct hark_op *op, int64_t deadline_ns)
     if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) return false;
     if (deadline_ns == 0 && is_timer) return false;
     struct hark_loop *loop = loop_of(op);
-    if (op->flags & FLAG_TIMED) disarm(loop, op);
     op->deadline_ns = deadline_ns;
     op->flags |= FLAG_STEP;
+    if (op->flags & FLAG_TIMED) {
+        if (wheel_put_off(&loop->wheel, timer_of_op(op), deadline_ns)) return true;
+        disarm(loop, op);
+    }
     if (deadline_ns != 0) op_arm(loop, op, deadline_ns);
     return true;
 }
@@ -255,6 +258,7 @@ static void run_repeating(struct hark_loop *loop, struct hark_op *op)
         if (op->kind == OP_EVERY) timer_repeat(loop, op);
         loop->repeating = op;
         op->done(op);
+        if (op->kind == OP_EVERY) timer_repeated(op);
         resume_repeating(loop, op);
         loop->repeating = NULL;
         if (op->state != STATE_DONE || !op->more) return;

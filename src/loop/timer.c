@@ -1,8 +1,8 @@
 /* Timers, and the deadlines of all other ops: one wheel. */
 #include "loop/loop.h"
 
-/* No more than a turn calls back, so that a crowd of them cannot stand in front of all else; the rest
- * keeps its order in the wheel, and the next turn does not sleep. */
+/* No more than a turn calls back, so that a crowd of them cannot stand in front of all else; the
+ * rest keeps its order in the wheel, and the next turn does not sleep. */
 void timer_expire_due(struct hark_loop *loop)
 {
     for (unsigned left = loop->turn_budget; left != 0; left--) {
@@ -37,4 +37,13 @@ void timer_repeat(struct hark_loop *loop, struct hark_op *op)
     if (__builtin_add_overflow(due, interval * (op->result - 1), &next)) next = INT64_MAX;
     if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) return;
     op_arm(loop, op, clock_add(next, interval));
+    op->u.every.order = op->os_error; /* where the wheel keeps it; the callback finds 0 there */
+    op->os_error = 0;
+}
+
+/* Just after the callback. */
+void timer_repeated(struct hark_op *op)
+{
+    if (op->state == STATE_RUNNING && op->flags & FLAG_TIMED && op->os_error == 0)
+        op->os_error = op->u.every.order;
 }

@@ -91,7 +91,7 @@ static void *run_one(void *arg)
     return NULL;
 }
 
-/* A loop may be opened by one thread and run by another: the latter owns it. */
+/* Trap 31: a loop may be opened by one thread and run by another: the latter owns it. */
 START_TEST(callback_runs_on_the_thread_that_runs_the_loop)
 {
     struct probe probes[2] = { { .then = note_thread }, { .then = note_thread } };

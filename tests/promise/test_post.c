@@ -88,7 +88,7 @@ static void *play(void *arg)
     return NULL;
 }
 
-/* A lost wake-up would cost the whole sleep. */
+/* Trap 26: a lost wake-up would cost the whole sleep. */
 START_TEST(a_post_to_a_loop_that_falls_asleep_is_never_lost)
 {
     struct rally rally = { .op = { .user = &rally } };

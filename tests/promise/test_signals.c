@@ -215,6 +215,35 @@ START_TEST(nothing_is_printed)
 }
 END_TEST
 
+/* Trap 34: what a program started by this one inherits. */
+START_TEST(a_loop_leaves_no_descriptor_open_across_exec)
+{
+    enum { FDS = 256 };
+    bool was_open[FDS];
+    for (int fd = 0; fd < FDS; fd++) was_open[fd] = fcntl(fd, F_GETFD) != -1;
+    ck_assert_int_eq(hark_loop_open(&loop, NULL), 0);
+    struct listener listener;
+    struct probe accepting = { 0 };
+    ck_assert(listener_open(&listener, WIRE_TCP4));
+    hark_accept(&accepting.op, &listener.io, on_probe);
+    int client = listener_dial(&listener);
+    await_calls(&accepting, 1);
+    ck_assert_int_ge(accepting.result, 0);
+    int seen = 0;
+    for (int fd = 0; fd < FDS; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (was_open[fd] || flags == -1) continue;
+        ck_assert_msg(flags & FD_CLOEXEC, "descriptor %d", fd);
+        seen++;
+    }
+    ck_assert_int_ge(seen, 4); /* at least: a wake descriptor, listener, client, accepted */
+    close((int)accepting.result);
+    close(client);
+    close_io(&listener.io);
+    hark_loop_close(loop);
+}
+END_TEST
+
 Suite *group_signals(void)
 {
     Suite *suite = suite_create("signals");
@@ -224,5 +253,6 @@ Suite *group_signals(void)
     CASE(suite, o_nonblock_is_as_it_was_after_close_and_after_release);
     CASE(suite, o_nonblock_is_not_touched_by_waiting_and_moving_bytes);
     CASE(suite, nothing_is_printed);
+    BARE_CASE(suite, a_loop_leaves_no_descriptor_open_across_exec);
     return suite;
 }

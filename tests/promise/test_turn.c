@@ -208,7 +208,7 @@ START_TEST(a_small_budget_is_shared_by_all_that_are_ready)
 }
 END_TEST
 
-/* Far more are ready than a kernel reports at once. */
+/* Far more are ready than a kernel reports at once, or than a ring has room for: trap 30. */
 START_TEST(all_that_are_ready_get_their_turn)
 {
     enum { IOS = 300 };

@@ -51,6 +51,16 @@ static void set(struct model *model, int64_t when)
     model->serial = ++serial;
 }
 
+static void put_off(struct model *model, int64_t when)
+{
+    if (!wheel_put_off(&wheel, &model->timer, when)) {
+        wheel_remove(&wheel, &model->timer);
+        wheel_insert(&wheel, &model->timer, when);
+    }
+    model->when = when > wheel.elapsed ? when : wheel.elapsed;
+    model->serial = ++serial;
+}
+
 static struct model *first_of_models(void)
 {
     struct model *first = NULL;
@@ -111,6 +121,9 @@ static void step(void)
     } else if (draw(3) == 0) {
         wheel_remove(&wheel, &model->timer);
         set(model, draw_when());
+    } else if (draw(2) == 0) {
+        const struct model *other = &models[draw(TIMERS)]; /* equal moments are the hard ones */
+        put_off(model, draw(2) == 0 && other->is_set ? other->when : draw_when());
     }
     if (draw(4) == 0) check_next();
     if (draw(5) != 0) return;
