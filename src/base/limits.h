@@ -15,6 +15,7 @@ enum {
     LIMIT_TIMER_SCAN = 2,        /* timers looked at to find the earliest */
     LIMIT_RETRY_MS = 1,
     LIMIT_THREAD_IDLE_S = 1,
+    LIMIT_CLOSE_TRIES = 1000,    /* waits that fail in a row before a closing loop gives up */
 };
 #else
 enum {
@@ -28,6 +29,7 @@ enum {
     LIMIT_TIMER_SCAN = 16,
     LIMIT_RETRY_MS = 20,
     LIMIT_THREAD_IDLE_S = 10,
+    LIMIT_CLOSE_TRIES = 1000,
 };
 #endif
 

@@ -78,15 +78,13 @@ static void tell_timer(struct wheel_timer *timer, void *arg)
     if (op->kind == OP_TIMER || op->kind == OP_EVERY) tell_op(arg, op);
 }
 
-/* What other threads have sent stays where it is until this thread takes it. */
-static void tell_inbox(struct walk *walk)
-{
-    void *head = atomic_load(&((struct hark_loop *)walk->loop)->inbox.head);
-    if (head == INBOX_ASLEEP || head == INBOX_NUDGED) return;
-    for (const struct hark_op *op = head; op != NULL; op = op->next) tell_op(walk, op);
-}
-
 static void tell_found(struct hark_op *op, void *arg) { tell_op(arg, op); }
+
+/* Work that is over is told by the offload pool, which knows that it is not there twice. */
+static void tell_post(struct hark_op *op, void *arg)
+{
+    if (op->kind == OP_POST) tell_op(arg, op);
+}
 
 size_t hark_loop_inspect(const struct hark_loop *loop, hark_inspect_fn *fn, void *arg)
 {
@@ -95,7 +93,7 @@ size_t hark_loop_inspect(const struct hark_loop *loop, hark_inspect_fn *fn, void
     loop_each_due(loop, tell_found, &walk);
     wheel_each(&loop->wheel, tell_timer, &walk);
     offload_seam.each(loop, tell_found, &walk);
-    tell_inbox(&walk);
+    post_each(loop, tell_post, &walk);
     return walk.count;
 }
 

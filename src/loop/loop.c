@@ -9,6 +9,7 @@
  *     too: callbacks may have taken time, and a timer must not be late by it. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/limits.h"
 #include "loop/loop.h"
@@ -196,6 +197,19 @@ static void cancel_timer(struct wheel_timer *timer, void *arg)
     hark_cancel(op_of_timer(timer));
 }
 
+/* Runs turns until no op is alive. A kernel that lacks memory has some again later; one that can no
+ * longer wait at all would keep the ops for ever, and they are left unsettled. */
+static void settle(struct hark_loop *loop)
+{
+    const struct timespec pause = { .tv_nsec = HARK_MILLISECOND };
+    int failures = 0;
+    while (loop->alive != 0 || loop->background != 0 || !inbox_is_empty(&loop->inbox)) {
+        if (turn(loop, -1) >= 0) failures = 0;
+        else if (++failures == LIMIT_CLOSE_TRIES) return;
+        else (void)nanosleep(&pause, NULL); /* cut short by a signal: so much the better */
+    }
+}
+
 void hark_loop_close(struct hark_loop *loop)
 {
     if (loop == NULL) return;
@@ -208,10 +222,7 @@ void hark_loop_close(struct hark_loop *loop)
     }
     wheel_each(&loop->wheel, cancel_timer, NULL);
     offload_seam.cancel_all(loop);
-    while (loop->alive != 0 || loop->background != 0 || !inbox_is_empty(&loop->inbox)) {
-        /* A kernel that can no longer wait would keep ops for ever: they are left unsettled. */
-        if (turn(loop, -1) < 0) break;
-    }
+    settle(loop);
     offload_seam.close(loop);
     while (loop->ios != NULL) io_shut(loop->ios);
     loop->backend.ops->close(&loop->backend);

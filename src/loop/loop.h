@@ -69,6 +69,8 @@ void timer_repeated(struct hark_op *op);
 /* post.c */
 void post_drain(struct hark_loop *loop);
 void post_send(struct hark_loop *loop, struct hark_op *op);
+/* Calls fn for what other threads have sent and this one has not taken. */
+void post_each(const struct hark_loop *loop, void (*fn)(struct hark_op *, void *), void *arg);
 
 /* choose.c: the only file that names a backend. */
 int choose_backend(struct hark_loop *loop, const char *wanted);

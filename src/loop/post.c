@@ -54,3 +54,10 @@ void post_drain(struct hark_loop *loop)
         }
     }
 }
+
+void post_each(const struct hark_loop *loop, void (*fn)(struct hark_op *, void *), void *arg)
+{
+    void *head = atomic_load(&((struct hark_loop *)loop)->inbox.head);
+    if (head == INBOX_ASLEEP || head == INBOX_NUDGED) return;
+    for (struct hark_op *op = head; op != NULL; op = op->next) fn(op, arg);
+}

@@ -127,7 +127,16 @@ static bool cancel(struct hark_loop *loop, struct hark_op *op)
     return is_waiting;
 }
 
-/* fn is called with the lane locked: it may look, and nothing else. */
+struct finished { int lane; void (*fn)(struct hark_op *, void *); void *arg; };
+
+static void look_at_finished(struct hark_op *op, void *arg)
+{
+    const struct finished *finished = arg;
+    if (op->kind == OP_OFFLOAD && op->u.work.lane == finished->lane) finished->fn(op, finished->arg);
+}
+
+/* fn is called with the lane locked: it may look, and nothing else. While it is locked no op goes
+ * from running to the inbox, so each is seen once. */
 static void each(const struct hark_loop *loop, void (*fn)(struct hark_op *, void *), void *arg)
 {
     for (int i = 0; i < HARK_OFFLOAD_CLASSES; i++) {
@@ -135,6 +144,7 @@ static void each(const struct hark_loop *loop, void (*fn)(struct hark_op *, void
         pthread_mutex_lock(&lane->lock);
         for (struct hark_op *op = lane->running.head; op != NULL; op = op->next) fn(op, arg);
         for (struct hark_op *op = lane->queue.head; op != NULL; op = op->next) fn(op, arg);
+        post_each(loop, look_at_finished, &(struct finished){ i, fn, arg });
         pthread_mutex_unlock(&lane->lock);
     }
 }
