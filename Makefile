@@ -4,6 +4,7 @@
 #   make test    build, and run every test
 #   make install PREFIX=/usr/local
 #   make bench   build the benchmarks into build/release/bench (see bench/README.md)
+#   make sweep   the fuzzer and the fault sweep, on every kernel
 #   make tidy    check the rules that a script can check
 #   make clean
 
@@ -12,7 +13,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 BUILD := build/release
 export CTEST_OUTPUT_ON_FAILURE := 1
 
-.PHONY: run test build build-tests install bench tidy clean
+.PHONY: run test sweep build build-tests install bench tidy clean
 
 run: build
 	$(BUILD)/src/cli/hark idle
@@ -29,6 +30,12 @@ build-tests:
 
 test: build-tests
 	ctest --preset release -j $(JOBS)
+
+sweep:
+	scripts/setup build test
+	cmake --preset release --log-level=WARNING -DHARK_BUILD_TESTS=ON -DHARK_BUILD_SWEEPS=ON
+	cmake --build $(BUILD) -j $(JOBS)
+	ctest --preset release -R "^(fuzz|fault)"
 
 install: build
 	cmake --install $(BUILD) --prefix $(PREFIX)

@@ -158,7 +158,7 @@ static void readiness_cancel(struct backend *backend, struct hark_op *op)
 static void unwanted(struct poller *poller, struct hark_io *io, unsigned bit)
 {
     struct hark_op *op = io->active[bit == WATCH_WRITE];
-    if (op != NULL && op->state == STATE_DONE) op->flags |= FLAG_ENDED; /* parked after its callback */
+    if (op != NULL && op->state == STATE_DONE) op->flags |= FLAG_ENDED; /* start it again */
     if (bit == WATCH_READ && io->parks) note_rest(io, true);
     else (void)watch(poller, io, io->watched & ~bit); /* fails: it is gone, and reports no more */
 }

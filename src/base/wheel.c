@@ -156,7 +156,7 @@ static void sort_slot(struct wheel_link *head)
 struct wheel_timer *wheel_expire(struct wheel *wheel, int64_t now)
 {
     if (wheel->is_next_known && now < wheel->next) return NULL;
-    while (wheel->levels != 0) { /* at most a step down for each level, and one on for each put off */
+    while (wheel->levels != 0) { /* a step down for each level, one on for each put off */
         unsigned level;
         int64_t begins;
         struct wheel_link *head = first_slot(wheel, &level, &begins);
@@ -168,7 +168,7 @@ struct wheel_timer *wheel_expire(struct wheel *wheel, int64_t now)
         }
         struct wheel_timer *first = timer_of(head->next);
         bool is_alone = first->link.next == head, is_put_off = is_beyond(first, begins, level);
-        if (level != 0 && is_alone && first->when > now && !is_put_off) return NULL; /* let it lie */
+        if (level != 0 && is_alone && first->when > now && !is_put_off) return NULL;
         wheel->elapsed = begins;
         if (level != 0 && !is_alone) {
             cascade(wheel, head);

@@ -11,8 +11,8 @@
  *     moment set later can only be below already if that has happened: so equal moments stay in the
  *     order set.
  *  3. A moment in the past counts as `elapsed`: it fires next, behind what was set before it.
- *  4. A timer that is put off stays where it lies and only notes its new moment; it is moved when its
- *     slot comes. So an idle time-out that is put off a thousand times is moved once. What is moved
+ *  4. A timer that is put off stays where it lies and only notes its new moment; it is moved when
+ *     its slot comes. So an idle time-out that is put off a thousand times is moved once. What is moved
  *     so may come behind others of its moment that were set later: then the slot of that nanosecond
  *     is sorted by `order` before it fires. */
 #ifndef HARK_BASE_WHEEL_H

@@ -132,7 +132,8 @@ struct finished { int lane; void (*fn)(struct hark_op *, void *); void *arg; };
 static void look_at_finished(struct hark_op *op, void *arg)
 {
     const struct finished *finished = arg;
-    if (op->kind == OP_OFFLOAD && op->u.work.lane == finished->lane) finished->fn(op, finished->arg);
+    bool is_of_lane = op->kind == OP_OFFLOAD && op->u.work.lane == finished->lane;
+    if (is_of_lane) finished->fn(op, finished->arg);
 }
 
 /* fn is called with the lane locked: it may look, and nothing else. While it is locked no op goes
