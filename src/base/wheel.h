@@ -12,9 +12,9 @@
  *     order set.
  *  3. A moment in the past counts as `elapsed`: it fires next, behind what was set before it.
  *  4. A timer that is put off stays where it lies and only notes its new moment; it is moved when
- *     its slot comes. So an idle time-out that is put off a thousand times is moved once. What is moved
- *     so may come behind others of its moment that were set later: then the slot of that nanosecond
- *     is sorted by `order` before it fires. */
+ *     its slot comes. So an idle time-out that is put off a thousand times is moved once. What is
+ *     moved so may come behind others of its moment that were set later: then the slot of that
+ *     nanosecond is sorted by `order` before it fires. */
 #ifndef HARK_BASE_WHEEL_H
 #define HARK_BASE_WHEEL_H
 
