@@ -4,7 +4,7 @@
 #   make test    build, and run every test
 #   make install PREFIX=/usr/local
 #   make bench   build the benchmarks into build/release/bench (see bench/README.md)
-#   make sweep   the fuzzer and the fault sweep, on every kernel
+#   make mutate  seed faults into the library and see that the tests notice each (3 minutes)
 #   make tidy    check the rules that a script can check
 #   make clean
 
@@ -13,7 +13,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 BUILD := build/release
 export CTEST_OUTPUT_ON_FAILURE := 1
 
-.PHONY: run test sweep build build-tests install bench tidy clean
+.PHONY: run test mutate build build-tests install bench tidy clean
 
 run: build
 	$(BUILD)/src/cli/hark idle
@@ -31,12 +31,6 @@ build-tests:
 test: build-tests
 	ctest --preset release -j $(JOBS)
 
-sweep:
-	scripts/setup build test
-	cmake --preset release --log-level=WARNING -DHARK_BUILD_TESTS=ON -DHARK_BUILD_SWEEPS=ON
-	cmake --build $(BUILD) -j $(JOBS)
-	ctest --preset release -R "^(fuzz|fault)"
-
 install: build
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -44,6 +38,10 @@ bench: build-tests
 	scripts/setup build bench
 	cmake --preset release --log-level=WARNING
 	cmake --build $(BUILD) -j $(JOBS) --target bench
+
+mutate:
+	scripts/setup build test
+	scripts/mutate
 
 tidy:
 	scripts/tidy

@@ -3,7 +3,7 @@
  * The n-th call of the library into the system fails, for n = 1, 2, 3 ... until a scenario passes
  * without a failure, and that once for each error which the call can give. Whatever failed: nothing
  * may be leaked, lost or called back twice. inject.c stands between the library and the C library
- * (ld --wrap, the names are in wrapped.txt); scenario.c holds what is done; main.c counts and checks. */
+ * (ld --wrap, the names are in wrapped.txt); scenario.c holds what is done; main.c checks. */
 #ifndef TESTS_FAULT_FAULT_H
 #define TESTS_FAULT_FAULT_H
 

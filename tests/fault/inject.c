@@ -1,6 +1,6 @@
-/* Stands between the library and the system: each function of wrapped.txt counts its calls and fails
- * when its turn has come, with an error that the kernel really gives there. A failing call does
- * nothing, except where the kernel would have done its work all the same (close, connect). */
+/* Stands between the library and the system: each function of wrapped.txt counts its calls, and
+ * fails when its turn has come, with an error that the kernel really gives there. A failing call
+ * does nothing, except where the kernel would have done its work all the same (close, connect). */
 #include "fault.h"
 
 #include <errno.h>
@@ -100,8 +100,8 @@ WRAP(int, pselect, (int top, fd_set *read, fd_set *write, fd_set *other,
      (top, read, write, other, timeout, mask), EINTR, ENOMEM)
 WRAP(ssize_t, read, (int fd, void *buf, size_t len), (fd, buf, len), EINTR)
 WRAP(ssize_t, write, (int fd, const void *buf, size_t len), (fd, buf, len), EINTR)
-WRAP(ssize_t, recv, (int fd, void *buf, size_t len, int flags), (fd, buf, len, flags), EINTR, EAGAIN,
-     ECONNRESET, ENOMEM)
+WRAP(ssize_t, recv, (int fd, void *buf, size_t len, int flags), (fd, buf, len, flags), EINTR,
+     EAGAIN, ECONNRESET, ENOMEM)
 WRAP(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), EINTR,
      EAGAIN, ECONNREFUSED, ENOMEM)
 WRAP(ssize_t, send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags), EINTR,

@@ -138,7 +138,7 @@ static unsigned run_once(const struct scenario *scenario, unsigned call_index, u
     run.error_index = error_index;
     struct hark_allocator allocator = { .resize = counted };
     struct hark_loop_options options = { .backend = scenario->backends };
-    if (scenario->run != NULL) options.allocator = &allocator; /* else malloc(3) itself is wrapped */
+    if (scenario->run != NULL) options.allocator = &allocator; /* else malloc(3) is wrapped */
     inject_arm(call_index, error_index);
     int error = hark_loop_open(&loop, &options);
     if (error != 0 && !inject_has_fired()) fail("hark_loop_open: %s", hark_strerror(error));

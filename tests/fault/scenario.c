@@ -119,7 +119,7 @@ static void end_talk(struct hark_io *client, struct hark_io *peer)
     late->op.deadline_ns = hark_after(loop, HARK_MILLISECOND);
     hark_recv(ticket_op(late), client, buf, sizeof buf, on_ticket);
     hark_recv(ticket_op(canceled), client, buf, sizeof buf, on_ticket);
-    (void)hark_cancel(&canceled->op); /* it is alive: a timer or a failure ends it at the earliest */
+    (void)hark_cancel(&canceled->op); /* alive: a timer or a failure ends it at the earliest */
     hark_recv(ticket_op(ended), peer, buf, sizeof buf, on_ticket);
     hark_shutdown(ticket_op(shut), client, SHUT_WR, on_ticket);
     while (late->ended == 0 || canceled->ended == 0 || shut->ended == 0) {
@@ -283,10 +283,10 @@ static void run_ready(void)
         waits[i]->op.deadline_ns = soon();
         hark_ready(ticket_op(waits[i]), &ios[i], i == 1 ? HARK_WRITABLE : HARK_READABLE, on_ticket);
     }
-    for (int i = 0; i < kept; i++) (void)await(waits[i], 1); /* false: trouble, and all are closed */
+    for (int i = 0; i < kept; i++) (void)await(waits[i], 1); /* false: all are closed */
     close_all(ios, kept);
     inject_pause();
-    for (int i = kept; i < 3; i++) close(fds[i]); /* a failed adoption leaves them with the caller */
+    for (int i = kept; i < 3; i++) close(fds[i]); /* a failed adoption leaves them so */
     inject_resume();
 }
 

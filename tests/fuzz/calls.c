@@ -1,4 +1,4 @@
-/* What a run does: one random call at a time, on a random op, io or peer. The calls come from between
+/* What a run does: one random call at a time, on a random op, io or peer. They come from between
  * the turns and from callbacks alike. */
 #include "fuzz.h"
 
@@ -149,7 +149,8 @@ static void submit_on_link(struct slot *slot)
     case ACCEPT: hark_accept(op, io, model_called); break;
     case CONNECT: submit_connect(slot); break;
     case SHUTDOWN: submit_shutdown(slot); break;
-    default: hark_ready(op, io, slot->verb == READY_READ ? HARK_READABLE : HARK_WRITABLE, model_called);
+    default:
+        hark_ready(op, io, slot->verb == READY_READ ? HARK_READABLE : HARK_WRITABLE, model_called);
     }
 }
 
@@ -296,7 +297,7 @@ void act(void)
 {
     struct link *link = link_any();
     uint32_t choice = below(100);
-    if (choice < 8) (void)link_open(below(3) ? STREAM : below(KINDS)); /* none if there are enough */
+    if (choice < 8) (void)link_open(below(3) ? STREAM : below(KINDS)); /* or enough are open */
     else if (choice < 38) submit_any();
     else if (choice < 50) submit_any_loose();
     else if (choice < 62) act_on_slot();

@@ -1,7 +1,7 @@
 /* A call-sequence fuzzer against a model: what the files of this program share.
  *
- * A run opens a loop, makes a random sequence of calls on random ops, ios and plain peers, and checks
- * in every callback what the promises allow (model.c). The choices follow from the seed alone; only
+ * A run opens a loop, makes random calls on random ops, ios and plain peers, and checks in every
+ * callback what the promises allow (model.c). The choices follow from the seed alone; only
  * the order in which the kernel answers may differ between two runs of one seed, so what a callback
  * chooses comes from a generator of its own. Ops, buffers and ios are allocated one by one and
  * freed as early as the promises allow: the address sanitizer then checks the rest. */
@@ -47,7 +47,7 @@ struct link {
     uint64_t salt;             /* of the bytes that the peer writes */
     bool is_tcp;
     bool peer_has_ended;       /* the peer writes no more */
-    bool is_disturbed;         /* reset, or closed by the peer: errors are allowed, bytes may be lost */
+    bool is_disturbed;         /* reset, or closed by the peer: errors may come, bytes be lost */
     bool peer_reads_not;       /* the peer has shut its read side */
     bool has_shut_read, has_shut_write; /* hark_shutdown() was submitted */
     bool is_spent;             /* a connect that failed or succeeded: close it, or use it */

@@ -1,6 +1,6 @@
-/* The ios of a run and their peers: plain descriptors that write, read, shut down and reset at random
+/* The ios of a run and their peers: plain descriptors that write, read, shut down, reset at random
  * moments, never through hark. The bytes that a peer writes follow a pattern, so that each can be
- * told by its position; those that hark sends are kept, and compared with what the peer has read. */
+ * told by its position; those that hark sends are kept, to compare with what the peer has read. */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -359,7 +359,7 @@ static bool read_to_end(struct link *link)
     return false;
 }
 
-/* Has the peer got what hark says it has sent? is_over: hark's end is closed, every callback made. */
+/* Has the peer got what hark says it has sent? is_over: hark's end is closed and silent. */
 void peer_check(struct link *link, bool is_over)
 {
     if (link->kind == DATAGRAM) {
@@ -370,7 +370,7 @@ void peer_check(struct link *link, bool is_over)
     }
     if (link->kind != STREAM) return;
     if (is_over && link->state == RELEASED) (void)shutdown(link->fd, SHUT_WR); /* or it is so */
-    if (is_over && link->peer >= 0 && !read_to_end(link)) fail("the peer sees no end of the stream");
+    if (is_over && link->peer >= 0 && !read_to_end(link)) fail("the peer sees no end of stream");
     size_t both = link->got_len < link->sent_len ? link->got_len : link->sent_len;
     if (both != 0 && memcmp(link->got, link->sent, both) != 0)
         fail("the peer got other bytes than were sent");

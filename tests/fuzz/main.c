@@ -1,10 +1,10 @@
-/* The command: runs one seed, or many until the time is over. Each seed is printed before it runs, so
+/* The command: runs one seed, or many until the time is over. Each is printed before it runs, so
  * that a crash tells it too.
  *
  *   fuzz [--seconds S] [--first N] [--steps M]     many seeds, from N on
  *   fuzz --seed N [--steps M]                      that one
  *
- * The kernel is chosen by HARK_BACKEND and HARK_URING_MASK. Exit code 77: it is not offered here. */
+ * The kernel is chosen by HARK_BACKEND and HARK_URING_MASK. Exit code 77: not offered here. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -23,9 +23,9 @@ _Noreturn void fail(const char *format, ...)
 {
     va_list args;
     const char *backend = getenv("HARK_BACKEND"), *mask = getenv("HARK_URING_MASK");
-    fprintf(stderr, "\nfuzz: seed %" PRIu64 " failed at step %u on %s%s%s: ", world.seed, world.step,
-            backend != NULL ? backend : "the default backend", mask != NULL ? " as of Linux " : "",
-            mask != NULL ? mask : "");
+    fprintf(stderr, "\nfuzz: seed %" PRIu64 " failed at step %u on %s%s%s: ", world.seed,
+            world.step, backend != NULL ? backend : "the default backend",
+            mask != NULL ? " as of Linux " : "", mask != NULL ? mask : "");
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
@@ -129,7 +129,8 @@ static bool has_timers(void)
 {
     for (int i = 0; i < SLOTS; i++) {
         const struct slot *slot = world.slots[i];
-        if (slot != NULL && slot->is_alive && (slot->verb == EVERY || slot->deadline != 0)) return true;
+        if (slot == NULL || !slot->is_alive) continue;
+        if (slot->verb == EVERY || slot->deadline != 0) return true;
     }
     return false;
 }

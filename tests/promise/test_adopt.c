@@ -78,6 +78,31 @@ START_TEST(released_descriptor_works_by_system_calls_and_can_be_adopted_again)
 END_TEST
 
 /* Trap 20, promise 15. What moves bytes needs no O_NONBLOCK: it is not touched even meanwhile. */
+/* Also in the turns between an op's result and its callback. */
+START_TEST(an_io_is_not_released_before_the_last_callback_of_its_ops)
+{
+    struct hark_loop_options options = { .turn_budget = 1 };
+    struct wire wire;
+    struct probe nothing = { 0 }, receiving = { 0 };
+    char buf[8];
+    ck_assert_int_eq(hark_loop_open(&loop, &options), 0);
+    ck_assert(wire_open(&wire, WIRE_UNIX));
+    hark_recv(&receiving.op, &wire.io, buf, sizeof buf, on_probe);
+    spin(2);
+    write_all(wire.peer, "hark", 4);
+    for (int turns = 0; receiving.calls == 0; turns++) {
+        ck_assert_int_eq(hark_io_release(&wire.io), HARK_EBUSY);
+        ck_assert_int_lt(turns, 100);
+        if (!hark_is_alive(&nothing.op)) hark_nop(&nothing.op, loop, on_probe);
+        nothing.last_calls = 0;
+        ck_assert_int_eq(hark_step(loop, 0), 1);
+    }
+    ck_assert_result(&receiving, 4);
+    wire_close(&wire);
+    hark_loop_close(loop);
+}
+END_TEST
+
 START_TEST(receiving_and_sending_leave_a_blocking_descriptor_blocking)
 {
     struct wire wire;
@@ -318,6 +343,7 @@ Suite *group_adopt(void)
 {
     Suite *suite = suite_create("adopt");
     CASE(suite, adopting_what_is_not_open_is_ebadf);
+    BARE_CASE(suite, an_io_is_not_released_before_the_last_callback_of_its_ops);
     CASE(suite, adopting_twice_is_eexist_until_the_first_is_gone);
     EACH_WIRE(suite, released_descriptor_works_by_system_calls_and_can_be_adopted_again);
     EACH_WIRE(suite, receiving_and_sending_leave_a_blocking_descriptor_blocking);

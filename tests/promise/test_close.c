@@ -379,6 +379,22 @@ END_TEST
 
 /* Trap 15, promise 13: somebody else closed the descriptor. Nobody spins, nobody aborts, all ops
  * settle, and the close tells the truth. */
+/* A timer's report is in no wheel while it waits for its callback. */
+START_TEST(loop_close_ends_a_repeating_timer_that_is_due)
+{
+    struct hark_loop_options options = { .turn_budget = 1 };
+    struct probe nothing = { 0 }, every = { 0 };
+    ck_assert_int_eq(hark_loop_open(&loop, &options), 0);
+    hark_nop(&nothing.op, loop, on_probe);
+    hark_timer_every(&every.op, loop, 1, HARK_MILLISECOND, on_probe);
+    ck_assert_int_eq(hark_step(loop, 0), 1);
+    ck_assert_int_eq(nothing.calls, 1);
+    hark_loop_close(loop);
+    ck_assert_int_eq(every.last_calls, 1);
+    ck_assert_result(&every, HARK_ECANCELED);
+}
+END_TEST
+
 START_TEST(a_descriptor_closed_behind_our_back_is_an_error_and_no_more)
 {
     for (int kind = 0; kind < WIRE_KINDS; kind++) {
@@ -423,6 +439,7 @@ Suite *group_close(void)
     CASE(suite, a_descriptor_can_be_in_one_io_only);
     BARE_CASE(suite, loop_close_settles_every_op);
     BARE_CASE(suite, loop_close_runs_what_is_on_its_way_and_closes_ios);
+    BARE_CASE(suite, loop_close_ends_a_repeating_timer_that_is_due);
     CASE(suite, a_descriptor_closed_behind_our_back_is_an_error_and_no_more);
     return suite;
 }

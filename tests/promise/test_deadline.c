@@ -222,6 +222,21 @@ START_TEST(rearm_is_refused_for_what_is_idle_finished_or_has_no_deadline)
 }
 END_TEST
 
+START_TEST(rearm_is_refused_for_what_is_to_end)
+{
+    struct scene scene;
+    FOR_EACH_SCENE(&scene) {
+        struct probe probe = { 0 };
+        scene_submit(&scene, &probe, 0);
+        spin(2); /* a kernel has it by now */
+        hark_cancel(&probe.op);
+        ck_claim(!hark_rearm(&probe.op, hark_refresh(loop) + 1000 * HARK_SECOND));
+        await(&probe);
+        ck_assert_result(&probe, HARK_ECANCELED);
+    }
+}
+END_TEST
+
 START_TEST(a_deadline_on_a_post_a_close_or_a_timer_is_ignored)
 {
     struct wire wire;
@@ -377,6 +392,7 @@ Suite *group_deadline(void)
     CASE(suite, rearm_moves_a_deadline_earlier_or_gives_one);
     CASE(suite, rearm_to_zero_takes_a_deadline_away);
     CASE(suite, rearm_is_refused_for_what_is_idle_finished_or_has_no_deadline);
+    CASE(suite, rearm_is_refused_for_what_is_to_end);
     CASE(suite, a_deadline_on_a_post_a_close_or_a_timer_is_ignored);
     CASE(suite, a_cancel_after_the_deadline_does_not_change_who_ended_the_op);
     CASE(suite, a_deadline_after_a_cancel_does_not_change_who_ended_the_op);

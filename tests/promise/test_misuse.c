@@ -191,6 +191,22 @@ static void give_what_was_not_handed_out(void)
     if (hark_pool_open(&pool, loop, 2, 16) == 0) hark_pool_give(pool, &byte);
 }
 
+static void give_twice(void)
+{
+    struct hark_pool *pool;
+    int fds[2];
+    if (hark_pool_open(&pool, loop, 2, 16) != 0) _exit(3);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) _exit(4);
+    if (hark_io_adopt(&io, loop, fds[0]) != 0 || write(fds[1], "hark", 4) != 4) _exit(5);
+    hark_recv_pool(&op, &io, pool, nothing);
+    while (hark_pool_out_count(pool) == 0) hark_step(loop, HARK_SECOND);
+    hark_cancel(&op);
+    while (hark_is_alive(&op)) hark_step(loop, HARK_SECOND);
+    void *data = hark_data(&op);
+    hark_pool_give(pool, data);
+    hark_pool_give(pool, data);
+}
+
 static void accept_what_is_no_connection(void)
 {
     open_io(&io);
@@ -205,6 +221,7 @@ START_TEST(an_io_or_a_buffer_used_against_its_life_breaks_promise_3)
     expect_abort(receive_on_what_was_never_opened, "promise 3");
     expect_abort(close_what_was_never_opened, "promise 3");
     expect_abort(give_what_was_not_handed_out, "promise 3");
+    expect_abort(give_twice, "promise 3");
     expect_abort(accept_what_is_no_connection, "promise 3");
 }
 END_TEST

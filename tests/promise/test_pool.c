@@ -342,6 +342,42 @@ START_TEST(cancel_of_a_starved_receive_keeps_bytes_and_buffers)
 }
 END_TEST
 
+START_TEST(cancel_of_a_starved_receive_leaves_its_neighbours_in_the_queue)
+{
+    enum { COUNT = 5, CANCELED = 2 };
+    static struct wire wires[COUNT];
+    static struct receiver receivers[COUNT];
+    open_pool(1, BYTES);
+    for (int i = 0; i < COUNT; i++)
+        if (!wire_open(&wires[i], (enum wire_kind)_i)) goto end;
+    for (int i = 0; i < COUNT; i++) { /* the first takes the buffer, the others starve in order */
+        receivers[i].holds = true;
+        receiver_start(&receivers[i], &wires[i].io);
+        write_pattern(&wires[i], 0, 10);
+        spin(8);
+    }
+    hark_cancel(&receivers[CANCELED].probe.op);
+    await(&receivers[CANCELED].probe);
+    ck_assert_result(&receivers[CANCELED].probe, HARK_ECANCELED);
+    hark_cancel(&receivers[COUNT - 1].probe.op);
+    await(&receivers[COUNT - 1].probe);
+    receiver_start(&receivers[COUNT - 1], &wires[COUNT - 1].io);
+    spin(8);
+    for (int i = 1, last = 0; i < COUNT; i++) {
+        if (i == CANCELED) continue;
+        give_back(&receivers[last], 0);
+        await_bytes(&receivers[i], 10);
+        spin(8);
+        ck_assert_int_eq(receivers[CANCELED].probe.calls, 1);
+        last = i;
+    }
+    give_back(&receivers[COUNT - 1], 0);
+    for (int i = 0; i < COUNT; i++) end_receiver(&receivers[i], &wires[i]);
+end:
+    close_pool();
+}
+END_TEST
+
 /* Trap 27: a canceled receive may have got bytes, and a buffer with them, all the same. */
 START_TEST(cancel_while_bytes_arrive_loses_no_byte_and_no_buffer)
 {
@@ -478,6 +514,45 @@ START_TEST(recv_behind_a_canceled_pool_receive_gets_the_next_bytes)
 }
 END_TEST
 
+static void nop_again(struct probe *probe)
+{
+    if (probe->arg != NULL) return;
+    probe->last_calls = 0;
+    hark_nop(&probe->op, loop, on_probe);
+}
+
+/* The kernel is visited several times between a result and its callback, and says each time that
+ * there is more. */
+START_TEST(receive_whose_callback_comes_late_gets_the_later_bytes)
+{
+    enum { BUSY = 12, ROUNDS = 20 };
+    struct hark_loop_options options = { .turn_budget = 1 };
+    static struct probe busy[BUSY];
+    static struct receiver receiver;
+    struct wire wire;
+    ck_assert_int_eq(hark_loop_open(&loop, &options), 0);
+    ck_assert(wire_open(&wire, WIRE_UNIX));
+    open_pool(4, BYTES);
+    receiver_start(&receiver, &wire.io);
+    for (int i = 0; i < BUSY; i++) {
+        busy[i].then = nop_again;
+        hark_nop(&busy[i].op, loop, on_probe);
+    }
+    for (size_t round = 0; round < ROUNDS; round++) {
+        write_pattern(&wire, round * 10, 10);
+        spin((int)round);
+    }
+    await_bytes(&receiver, 10 * ROUNDS);
+    for (int i = 0; i < BUSY; i++) {
+        busy[i].arg = &busy;
+        await(&busy[i]);
+    }
+    end_receiver(&receiver, &wire);
+    close_pool();
+    hark_loop_close(loop);
+}
+END_TEST
+
 Suite *group_pool(void)
 {
     Suite *suite = suite_create("pool");
@@ -492,11 +567,13 @@ Suite *group_pool(void)
     EACH_WIRE(suite, starved_receive_without_bytes_keeps_no_buffer_from_those_with);
     EACH_WIRE(suite, buffers_given_back_later_and_out_of_order_are_used_again);
     EACH_WIRE(suite, cancel_of_a_starved_receive_keeps_bytes_and_buffers);
+    EACH_WIRE(suite, cancel_of_a_starved_receive_leaves_its_neighbours_in_the_queue);
     EACH_WIRE(suite, cancel_while_bytes_arrive_loses_no_byte_and_no_buffer);
     EACH_WIRE(suite, deadline_ends_a_receive_that_got_nothing);
     EACH_WIRE(suite, pool_in_use_cannot_be_closed);
     CASE(suite, pool_of_no_size_is_refused);
     EACH_WIRE(suite, pools_are_separate_and_their_memory_can_be_had_again);
+    BARE_CASE(suite, receive_whose_callback_comes_late_gets_the_later_bytes);
     EACH_WIRE(suite, recv_behind_a_canceled_pool_receive_gets_the_next_bytes);
     return suite;
 }

@@ -186,6 +186,52 @@ START_TEST(results_that_are_due_do_not_keep_the_kernel_waiting)
 }
 END_TEST
 
+/* Trap 24: what the kernel has to say does not queue up behind all timers that are due. */
+START_TEST(a_crowd_of_timers_starves_no_io)
+{
+    enum { TIMERS = 20 * BUDGET };
+    static struct probe timers[TIMERS];
+    struct wire wire;
+    struct probe receiving = { 0 };
+    char buf[1];
+    open_with_budget(BUDGET);
+    ck_assert(wire_open(&wire, WIRE_UNIX));
+    hark_recv(&receiving.op, &wire.io, buf, 1, on_probe);
+    spin(2);
+    for (int i = 0; i < TIMERS; i++) hark_timer(&timers[i].op, loop, 1, on_probe);
+    ck_assert_int_eq(hark_step(loop, 0), BUDGET);
+    write_all(wire.peer, "x", 1);
+    expect_within_turns(&receiving, 5, "a receive");
+    for (int i = 0; i < TIMERS; i++) await(&timers[i]);
+    for (int i = 1; i < TIMERS; i++) ck_assert_int_lt(timers[i - 1].order, timers[i].order);
+    wire_close(&wire);
+    hark_loop_close(loop);
+}
+END_TEST
+
+/* Nor the other way round: a turn takes no more from a kernel than it can call back. */
+START_TEST(a_crowd_of_ready_ios_starves_no_timer)
+{
+    enum { IOS = 20 * BUDGET };
+    static struct wire wires[IOS];
+    static struct probe receiving[IOS];
+    static char bufs[IOS];
+    struct probe timer = { 0 };
+    open_with_budget(BUDGET);
+    for (int i = 0; i < IOS; i++) {
+        ck_assert(wire_open(&wires[i], WIRE_UNIX));
+        hark_recv(&receiving[i].op, &wires[i].io, &bufs[i], 1, on_probe);
+    }
+    spin(2 * IOS / BUDGET);
+    for (int i = 0; i < IOS; i++) write_all(wires[i].peer, "x", 1);
+    hark_timer(&timer.op, loop, 1, on_probe);
+    expect_within_turns(&timer, 5, "a timer");
+    for (int i = 0; i < IOS; i++) await(&receiving[i]);
+    for (int i = 0; i < IOS; i++) wire_close(&wires[i]);
+    hark_loop_close(loop);
+}
+END_TEST
+
 /* Many ios are always ready, and the budget is small: each gets its share. */
 START_TEST(a_small_budget_is_shared_by_all_that_are_ready)
 {
@@ -284,6 +330,8 @@ Suite *group_turn(void)
     BARE_CASE(suite, what_the_budget_leaves_keeps_its_place);
     CASE(suite, a_hot_io_starves_neither_timers_nor_posts_nor_other_ios);
     CASE(suite, results_that_are_due_do_not_keep_the_kernel_waiting);
+    BARE_CASE(suite, a_crowd_of_timers_starves_no_io);
+    BARE_CASE(suite, a_crowd_of_ready_ios_starves_no_timer);
     BARE_CASE(suite, a_small_budget_is_shared_by_all_that_are_ready);
     CASE(suite, all_that_are_ready_get_their_turn);
     CASE(suite, a_turn_without_sleep_returns_at_once_and_tells_what_it_did);
