@@ -53,7 +53,7 @@ void wheel_insert(struct wheel *wheel, struct wheel_timer *timer, int64_t when)
     place(wheel, timer);
 }
 
-static void mark_empty(struct wheel *wheel, const struct wheel_link *head)
+void wheel_mark_empty(struct wheel *wheel, const struct wheel_link *head)
 {
     unsigned index = (unsigned)(head - wheel->slots);
     unsigned level = index / WHEEL_SLOTS;
@@ -61,20 +61,6 @@ static void mark_empty(struct wheel *wheel, const struct wheel_link *head)
     if (wheel->slots_used[level] == 0) wheel->levels &= ~(1u << level);
     if (level == 0) wheel->unsorted &= wheel->slots_used[0];
     wheel->is_next_known = false;
-}
-
-static void unlink_timer(struct wheel *wheel, struct wheel_timer *timer)
-{
-    struct wheel_link *next = timer->link.next, *prev = timer->link.prev;
-    next->prev = prev;
-    prev->next = next;
-    if (next == prev) mark_empty(wheel, next); /* what is left is the head alone */
-}
-
-void wheel_remove(struct wheel *wheel, struct wheel_timer *timer)
-{
-    unlink_timer(wheel, timer);
-    if (timer->when <= wheel->next) wheel->is_next_known = false;
 }
 
 /* The first slot in order of time, and the moment at which it begins. The wheel is not empty. */
@@ -102,7 +88,7 @@ static void cascade(struct wheel *wheel, struct wheel_link *head)
 {
     struct wheel_link *link = head->next;
     head->next = head->prev = head;
-    mark_empty(wheel, head);
+    wheel_mark_empty(wheel, head);
     while (link != head) {
         struct wheel_link *next = link->next;
         __builtin_prefetch(next);
@@ -193,7 +179,7 @@ static int64_t least_of_slot(struct wheel *wheel, struct wheel_link *head, unsig
         struct wheel_timer *timer = timer_of(link);
         link = link->next;
         if (is_beyond(timer, begins, level)) {
-            unlink_timer(wheel, timer);
+            wheel_unlink(wheel, timer);
             place(wheel, timer);
         } else if (timer->when < least) {
             least = timer->when;

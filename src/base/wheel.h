@@ -61,8 +61,25 @@ static inline bool wheel_put_off(struct wheel *wheel, struct wheel_timer *timer,
     return true;
 }
 
+/* The wheel's own: a slot has lost its last timer. */
+void wheel_mark_empty(struct wheel *wheel, const struct wheel_link *head);
+
+/* The wheel's own: takes a timer out to put it back in. */
+static inline void wheel_unlink(struct wheel *wheel, struct wheel_timer *timer)
+{
+    struct wheel_link *next = timer->link.next, *prev = timer->link.prev;
+    __builtin_prefetch(next); /* a store alone waits for its line in the order of the program */
+    next->prev = prev;
+    prev->next = next;
+    if (next == prev) wheel_mark_empty(wheel, next); /* what is left is the head alone */
+}
+
 /* Takes a timer out; it must be in the wheel. */
-void wheel_remove(struct wheel *wheel, struct wheel_timer *timer);
+static inline void wheel_remove(struct wheel *wheel, struct wheel_timer *timer)
+{
+    wheel_unlink(wheel, timer);
+    if (timer->when <= wheel->next) wheel->is_next_known = false;
+}
 
 /* Takes out the first timer whose moment is not after now; NULL if there is none. */
 struct wheel_timer *wheel_expire(struct wheel *wheel, int64_t now);

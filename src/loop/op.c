@@ -192,7 +192,8 @@ static void ask_to_end(struct hark_loop *loop, struct hark_op *op, uint8_t flag)
 bool hark_cancel(struct hark_op *op)
 {
     if (op->state == STATE_IDLE) return false;
-    ask_to_end(loop_of(op), op, FLAG_CANCELED);
+    if (op->kind != OP_TIMER) ask_to_end(loop_of(op), op, FLAG_CANCELED);
+    else if (op->state == STATE_RUNNING) op_end(op->on.loop, op, HARK_ECANCELED, 0); /* often */
     return true;
 }
 
