@@ -42,6 +42,7 @@ bench: build-tests
 mutate:
 	scripts/setup build test
 	scripts/mutate
+	scripts/mutate-stalls
 
 tidy:
 	scripts/tidy

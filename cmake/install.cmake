@@ -4,7 +4,11 @@ if(NOT PROJECT_IS_TOP_LEVEL)
 endif()
 
 install(DIRECTORY include/hark DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS hark_shared hark_static EXPORT harkTargets
+set(libraries hark_shared hark_static)
+if(TARGET hark_blocking)
+  list(APPEND libraries hark_blocking)
+endif()
+install(TARGETS ${libraries} EXPORT harkTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS hark DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -23,12 +27,18 @@ install(FILES ${PROJECT_BINARY_DIR}/harkConfig.cmake ${PROJECT_BINARY_DIR}/harkC
 
 set(HARK_PC_REQUIRES_PRIVATE "")
 if(LIBURING_FOUND)
-  set(HARK_PC_REQUIRES_PRIVATE "liburing >= 2.3")
+  list(APPEND HARK_PC_REQUIRES_PRIVATE "liburing >= 2.3")
 endif()
+if(LIBCARES_FOUND)
+  list(APPEND HARK_PC_REQUIRES_PRIVATE "libcares >= 1.15")
+endif()
+list(JOIN HARK_PC_REQUIRES_PRIVATE ", " HARK_PC_REQUIRES_PRIVATE)
 # From where hark.pc lies, so that the installed copy can be moved.
 file(RELATIVE_PATH HARK_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(cmake/hark.pc.in ${PROJECT_BINARY_DIR}/hark.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/hark.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+configure_file(cmake/hark-blocking.pc.in ${PROJECT_BINARY_DIR}/hark-blocking.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/hark.pc ${PROJECT_BINARY_DIR}/hark-blocking.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 # The manual is made from the headers.
 find_package(Python3 COMPONENTS Interpreter)

@@ -14,7 +14,9 @@ import sys
 
 DOCS = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(DOCS)
-FOLDERS = ("", "src/", "docs/", "tests/", "tests/promise/", "include/", "src/backend/", "src/loop/")
+FOLDERS = ("", "src/", "docs/", "tests/", "tests/promise/", "include/", "src/backend/",
+           "src/loop/", "src/fiber/", "src/process/", "src/signal/", "src/stall/", "src/stalls/",
+           "examples/stalls/", "examples/stalls/asyncio_flags/")
 
 
 def read(path):

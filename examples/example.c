@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct hark_loop *running_loop; /* what the signal handler stops */
 
@@ -17,7 +16,8 @@ void example_require(int64_t result, const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* hark_stop() is an atomic store, a compare-and-swap and perhaps a write(2): safe in a handler. */
+/* hark_stop() is an atomic store, a compare-and-swap and perhaps a write(2): safe in a handler, and
+ * on the thread that Windows has for Ctrl-C. */
 static void on_signal(int number)
 {
     (void)number;
@@ -26,10 +26,8 @@ static void on_signal(int number)
 
 static void handle_signals(void (*handler)(int))
 {
-    struct sigaction action = { .sa_handler = handler };
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    signal(SIGINT, handler);
+    signal(SIGTERM, handler);
 }
 
 struct hark_loop *example_open(void)
@@ -59,7 +57,7 @@ struct address example_address(const char *text)
         exit(EXIT_FAILURE);
     }
     memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
-    address.len = found->ai_addrlen;
+    address.len = (socklen_t)found->ai_addrlen;
     freeaddrinfo(found);
     return address;
 }
@@ -77,16 +75,21 @@ static void print_own_address(const struct hark_io *listener)
     fflush(stdout); /* now: somebody may wait for this line */
 }
 
+void example_bind(struct hark_loop *loop, const char *text, struct hark_io *listener)
+{
+    struct address at = example_address(text);
+    example_require(hark_socket(listener, loop, at.storage.ss_family, SOCK_STREAM, 0), "socket");
+    example_require(hark_bind(listener, (struct sockaddr *)&at.storage, at.len), text);
+    example_require(hark_listen(listener, 0), text);
+    print_own_address(listener);
+}
+
 void example_listen(struct hark_loop *loop, const char *text, hark_done_fn *on_accept)
 {
     static struct hark_io listener;
     static struct hark_op accepting;
-    struct address at = example_address(text);
-    example_require(hark_socket(&listener, loop, at.storage.ss_family, SOCK_STREAM, 0), "socket");
-    example_require(hark_bind(&listener, (struct sockaddr *)&at.storage, at.len), text);
-    example_require(hark_listen(&listener, 0), text);
+    example_bind(loop, text, &listener);
     hark_accept(&accepting, &listener, on_accept); /* one op for all connections: it repeats */
-    print_own_address(&listener);
 }
 
 void *example_accepted(struct hark_op *op, size_t bytes)
@@ -97,10 +100,7 @@ void *example_accepted(struct hark_op *op, size_t bytes)
         return NULL;
     }
     struct hark_io *io = calloc(1, bytes);
-    if (io == NULL) {
-        close((int)op->result);
-        return NULL;
-    }
+    example_require(io == NULL ? HARK_ENOMEM : 0, "accept");
     if (hark_accepted(io, op) == 0) return io;
     free(io); /* no memory, or the loop is being closed: hark has closed the connection */
     return NULL;

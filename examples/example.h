@@ -6,7 +6,6 @@
 #define EXAMPLE_H
 
 #include <hark/hark.h>
-#include <sys/socket.h>
 
 /* An address as a program carries it. */
 struct address {
@@ -24,8 +23,11 @@ struct hark_loop *example_open(void);
 /* Reads "HOST:PORT", HOST being numeric: 127.0.0.1:7000 or [::1]:7000. */
 struct address example_address(const char *text);
 
-/* Listens at "HOST:PORT", prints "listening on HOST:PORT", and accepts: on_accept is called for
- * each connection. Port 0 lets the kernel pick one. Once a program. */
+/* Opens listener, listens at "HOST:PORT" and prints "listening on HOST:PORT". Port 0 lets the
+ * kernel pick one. */
+void example_bind(struct hark_loop *loop, const char *text, struct hark_io *listener);
+
+/* The same, and accepts: on_accept is called for each connection. Once a program. */
 void example_listen(struct hark_loop *loop, const char *text, hark_done_fn *on_accept);
 
 /* Takes the connection that a callback of hark_accept() brings.

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Runs each example on every backend and checks what it does: test_examples.py BUILD_DIR/examples
 
+TEST_LAUNCHER in the environment is put in front of each program: it runs those of another system,
+on the backend of that one, and what was not built for it is skipped.
+
 The programs listen on a free port and say which; nothing here waits by sleeping. A backend that
 this machine refuses is skipped, with the reason."""
+import fcntl
 import os
 import random
 import re
@@ -13,23 +17,65 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
-BACKENDS = ["select", "poll", "epoll", "io_uring"]
+LAUNCHED = os.environ.get("TEST_LAUNCHER", "").split()
 BUILD_DIR = "."
 PATIENCE_S = 60  # only a test that fails waits so long
 MEGABYTE = 1 << 20
+
+# Starts a process whose parent ends before it does, waits until somebody has reaped it, runs a
+# command if there is one, and stays.
+LEAVES_AN_ORPHAN = """
+import os, sys, time
+reading, writing = os.pipe()
+telling, told = os.pipe()
+if os.fork() == 0:
+    orphan = os.fork()
+    if orphan == 0:
+        os.close(writing)
+        os.read(reading, 1)  # until the parent has gone
+        os._exit(4)
+    os.write(told, str(orphan).encode())
+    os._exit(0)
+os.close(writing)
+orphan = int(os.read(telling, 20))
+print("orphan", orphan, flush=True)
+os.wait()
+try:
+    while True:
+        os.kill(orphan, 0)
+        time.sleep(0.001)
+except ProcessLookupError:
+    pass
+if sys.argv[1:]:
+    os.system(sys.argv[1])
+os.execvp("sleep", ["sleep", "1000"])
+"""
+
+
+def path_of(name):
+    path = os.path.join(os.path.abspath(BUILD_DIR), name + (".exe" if LAUNCHED else ""))
+    if LAUNCHED and not os.path.exists(path):
+        raise unittest.SkipTest(name + " is left out on that system")
+    return path
+
+
+def here_only(what):
+    """For a test that needs what only this system has."""
+    return unittest.skipIf(LAUNCHED, "needs %s of this system" % what)
 
 
 class Program:
     """A running example; its first line of output tells that it is ready."""
 
-    def __init__(self, backend, name, *arguments):
-        environment = dict(os.environ, HARK_BACKEND=backend)
+    def __init__(self, backend, name, *arguments, stdin=subprocess.DEVNULL):
+        environment, path = dict(os.environ, HARK_BACKEND=backend), path_of(name)
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [os.path.join(BUILD_DIR, name), *arguments], env=environment, bufsize=0,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors)
+            [*LAUNCHED, path, *arguments], env=environment, bufsize=0,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=self.errors)
         self.output = b""
         self.first_line = self.line()
 
@@ -42,7 +88,7 @@ class Program:
                 return None
             self.output += part
         line, _, self.output = self.output.partition(b"\n")
-        return line.decode()
+        return line.decode().rstrip("\r")
 
     def address(self):
         found = re.fullmatch(r"listening on (.*):(\d+)", self.first_line or "")
@@ -68,7 +114,7 @@ class Program:
 
     def end(self, number):
         """Sends a signal; gives exit code and what was complained about."""
-        self.process.send_signal(number)
+        self.process.send_signal(signal.SIGINT if LAUNCHED else number)
         code = self.process.wait(PATIENCE_S)
         return code, self.complaints()
 
@@ -116,8 +162,8 @@ class ExampleTest:
     """The cases of one backend; each class below is one."""
     backend = ""
 
-    def start(self, name, *arguments):
-        program = Program(self.backend, name, *arguments)
+    def start(self, name, *arguments, **more):
+        program = Program(self.backend, name, *arguments, **more)
         self.addCleanup(program.discard)
         return program
 
@@ -128,7 +174,21 @@ class ExampleTest:
     # echo
 
     def test_echo_sends_back_every_byte(self):
-        program = self.start("echo", "127.0.0.1:0")
+        for name in ("echo", "echo_fibers", "echo_scopes"):
+            with self.subTest(name):
+                self.check_echo(name)
+
+    def test_echo_by_scopes_says_goodbye_when_it_is_asked_to_end(self):
+        program = self.start("echo_scopes")
+        client = program.connect()
+        client.sendall(b"x")
+        self.assertEqual(client.recv(1), b"x")
+        self.assert_ends_cleanly(program)
+        self.assertEqual(client.makefile("rb").read(), b"goodbye\n")
+        client.close()
+
+    def check_echo(self, name):
+        program = self.start(name, "127.0.0.1:0")
         sent = random.Random(1).randbytes(300000)
         with program.connect() as one, program.connect() as other:
             for connection, piece in ((one, sent[:1]), (other, sent[:5000]), (one, sent[7:9])):
@@ -168,6 +228,42 @@ class ExampleTest:
             self.assertEqual(program.process.wait(PATIENCE_S), 1)
             self.assertRegex(program.complaints(), r"\A'.*' is no address such as .*\n\Z")
 
+    # file_server
+
+    def test_file_server_sends_files_and_nothing_else(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        content = random.Random(2).randbytes(3 * MEGABYTE)
+        inside = os.path.join(folder.name, "in")
+        os.mkdir(inside)
+        os.mkdir(os.path.join(inside, "sub"))
+        files = {"in/big": content, "in/index.html": b"home", "in/sub/a b": b"", "secret": b"no"}
+        for name, data in files.items():
+            with open(os.path.join(folder.name, name), "wb") as file:
+                file.write(data)
+        program = self.start("file_server", "127.0.0.1:0", inside)
+
+        def get(request):
+            with program.connect() as connection:
+                connection.sendall(request + b"\r\nHost: x\r\n\r\n")
+                head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+            return head.split(b"\r\n")[0], body
+
+        well = b"HTTP/1.0 200 OK"
+        self.assertEqual(get(b"GET /big HTTP/1.0"), (well, content))
+        self.assertEqual(get(b"GET / HTTP/1.0"), (well, b"home"))
+        self.assertEqual(get(b"GET /sub/a%20b?x=1 HTTP/1.0"), (well, b""))
+        for path in (b"/none", b"/sub", b"/sub/none/x"):
+            self.assertEqual(get(b"GET " + path + b" HTTP/1.0"), (b"HTTP/1.0 404 Not Found", b""))
+        for path in (b"/../secret", b"/sub/../../secret", b"/%2e%2e/secret", b"//etc/passwd",
+                     b"/..", b"/%2", b"/%", b"/%00", b"/%zz"):
+            self.assertEqual(get(b"GET " + path + b" HTTP/1.0"), (b"HTTP/1.0 400 Bad Request", b""))
+        self.assertEqual(get(b"POST / HTTP/1.0")[0], b"HTTP/1.0 400 Bad Request")
+        with program.connect() as slow:  # stands still with a file under way
+            slow.sendall(b"GET /big HTTP/1.0\r\n\r\n")
+            self.assertEqual(slow.recv(8), b"HTTP/1.0")
+            self.assert_ends_cleanly(program)
+
     # chat
 
     def test_chat_tells_everybody_who_joins_speaks_and_leaves(self):
@@ -203,6 +299,31 @@ class ExampleTest:
         endless.say("z" * 512)
         self.assertEqual(ann.hear(), "* endless left")
         self.assert_ends_cleanly(program)
+
+    def test_chat_lines_joins_stdin_and_all_peers_and_ends_with_stdin(self):
+        program = self.start("chat_lines", stdin=subprocess.PIPE)
+        flags = fcntl.fcntl(program.process.stdin, fcntl.F_GETFL)
+        ann, bob = Chatter(self, program), Chatter(self, program)
+        ann.say("from ann")  # bob may not be accepted yet, but stdin's line is typed after it
+        self.assertEqual(program.line(), "from ann")
+        bob.say("from bob")
+        self.assertEqual(program.line(), "from bob")
+        self.assertEqual(ann.hear(), "from bob")
+        program.process.stdin.write(b"typed\n" + b"x" * 2000 + b"\nlast")
+        program.process.stdin.close()
+        heard = [bob.hear() for _ in range(3)]
+        self.assertIn("typed", heard)
+        self.assertEqual(ann.hear(), "typed")
+        self.assertEqual(program.process.wait(PATIENCE_S), 0)
+        self.assertEqual((program.complaints(), flags & os.O_NONBLOCK), ("", 0))
+
+    def test_chat_lines_ends_cleanly_on_ctrl_c_with_peers_connected(self):
+        program = self.start("chat_lines", stdin=subprocess.PIPE)
+        ann = Chatter(self, program)
+        ann.say("hello")
+        self.assertEqual(program.line(), "hello")
+        self.assert_ends_cleanly(program, signal.SIGINT)
+        program.process.stdin.close()
 
     def test_chat_drops_who_reads_too_slowly_and_keeps_the_others(self):
         program = self.start("chat")
@@ -275,7 +396,8 @@ class ExampleTest:
         for _ in range(20):  # turns of the proxy's loop, so that the first link has been dealt with
             client.sendall(b"x")
             self.assertEqual(server.recv(1), b"x")
-        self.assertEqual(program.descriptors(), idle + 2)
+        if not LAUNCHED:  # what starts it has descriptors of its own
+            self.assertEqual(program.descriptors(), idle + 2)
         self.assert_ends_cleanly(program)
 
     def test_proxy_ends_both_connections_when_one_is_reset(self):
@@ -324,6 +446,39 @@ class ExampleTest:
         self.assertEqual(program.process.wait(PATIENCE_S), 0)
         self.assertEqual(program.complaints(), "")
 
+    # tail
+
+    def test_tail_prints_what_is_added_below_a_directory(self):
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        old, new = os.path.join(directory, "old"), os.path.join(directory, "sub", "new")
+        with open(old, "w", encoding="ascii") as file:
+            file.write("not printed\n")
+        program = self.start("tail", directory)
+        self.assertEqual(program.first_line, f"watching {directory}")
+        with open(old, "a", encoding="ascii") as file:
+            file.write("one\n")
+        self.assertEqual([program.line(), program.line()], ["==> old <==", "one"])
+        os.mkdir(os.path.dirname(new))
+        with open(new, "w", encoding="ascii") as file:
+            file.write("two\n")
+        self.assertEqual([program.line(), program.line()], ["==> sub/new <==", "two"])
+        os.rename(old, old + ".1")
+        with open(old, "w", encoding="ascii") as file:
+            file.write("three\n")
+        self.assertEqual([program.line(), program.line()], ["==> old <==", "three"])
+        self.assert_ends_cleanly(program, signal.SIGINT)
+
+    def test_tail_ends_cleanly_while_files_change(self):
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        program = self.start("tail", directory)
+        self.assertEqual(program.first_line, f"watching {directory}")
+        for number in range(20): # the last of them are told while the loop closes
+            with open(os.path.join(directory, str(number)), "w", encoding="ascii") as file:
+                file.write("new\n")
+        self.assert_ends_cleanly(program, signal.SIGINT)
+
     # timeouts
 
     def test_timeouts_all_fire_and_none_early(self):
@@ -333,19 +488,177 @@ class ExampleTest:
         self.assertEqual(program.process.wait(PATIENCE_S), 0)
         self.assertEqual(program.complaints(), "")
 
+    # stall
 
+    def test_stall_catches_each_culprit_in_its_function(self):
+        program = self.start("stall")
+        said = [program.first_line] + list(iter(program.line, None))
+        self.assertEqual(program.process.wait(PATIENCE_S), 0)
+        said_in_all = "\n".join(said)
+        stalls = said_in_all.split("hark: stall: ")[1:]
+        self.assertEqual(len(stalls), 3, said)
+        for stall, culprit in zip(stalls, ("it runs", "it waits in clock_nanosleep",
+                                           "it waits in read of descriptor")):
+            self.assertIn('timer_every "every now and then", submitted at', stall)
+            self.assertIn("stall.c:", stall)
+            self.assertIn(culprit, stall)
+        self.assertIn("hark: stall over: ", said_in_all)
+        self.assertEqual(program.complaints(), "")
+
+    @here_only("the watch over stalls")
+    def test_any_example_is_watched_by_the_environment(self):
+        os.environ["HARK_STALL"] = "soon"
+        self.addCleanup(os.environ.pop, "HARK_STALL")
+        program = self.start("timeouts", "1")
+        self.assertEqual(program.process.wait(PATIENCE_S), 0)
+        self.assertIn("HARK_STALL=soon is no time", program.complaints())
+
+    # resolve
+
+    def test_resolve_takes_addresses_and_localhost(self):
+        done = subprocess.run([*LAUNCHED, path_of("resolve"), "127.0.0.9", "::1", "localhost"],
+                              env=dict(os.environ, HARK_BACKEND=self.backend), check=False,
+                              capture_output=True, text=True, timeout=PATIENCE_S)
+        said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+        self.assertEqual((said["127.0.0.9"], said["::1"]), ("127.0.0.9", "::1"))
+        self.assertRegex(said["localhost"], r"^(127\.0\.0\.1|::1)\b")
+        self.assertEqual((done.returncode, done.stderr), (0, "3 names: 3 found, 0 not\n"))
+
+    def resolve(self, names, lines=b""):
+        """Runs the example against a name server of the test's own."""
+        with NameServer() as server:
+            done = subprocess.run(
+                [*LAUNCHED, path_of("resolve"), "-s", server.place, *names], input=lines,
+                env=dict(os.environ, HARK_BACKEND=self.backend), capture_output=True,
+                timeout=PATIENCE_S, check=False)
+        said = done.stderr.decode()
+        if "not offered" in said:
+            self.skipTest("built without c-ares: " + said.strip())
+        return done.returncode, sorted(done.stdout.decode().splitlines()), said
+
+    def test_resolve_prints_what_the_name_server_says(self):
+        code, lines, said = self.resolve(["h7.test", "h300.test", "127.0.0.9", "none.test"])
+        self.assertEqual(lines, ["127.0.0.9: 127.0.0.9", "h300.test: 10.0.1.44",
+                                 "h7.test: 10.0.0.7", "none.test: no such name"])
+        self.assertEqual((code, said), (1, "4 names: 3 found, 1 not\n"))
+
+    def test_resolve_looks_up_every_line_in_parallel(self):
+        names = [f"h{number}.test" for number in range(160, 260)]  # what a socket has room for
+        code, lines, said = self.resolve([], "\n".join(names).encode())
+        self.assertEqual(lines, sorted(f"{name}: 10.0.{number >> 8}.{number & 255}"
+                                       for number, name in enumerate(names, 160)))
+        self.assertEqual((code, said), (0, "100 names: 100 found, 0 not\n"))
+
+
+
+class NameServer:
+    """Answers A for hN.test by 10.x.y.z, z + 256 y + 65536 x = N; there is nothing else."""
+
+    def __enter__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.place = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.socket.sendto(b"", self.socket.getsockname())
+        self.thread.join()
+        self.socket.close()
+
+    def serve(self):
+        while True:
+            question, sender = self.socket.recvfrom(512)
+            if not question:
+                return
+            self.socket.sendto(self.answer(question), sender)
+
+    @staticmethod
+    def answer(question):
+        end = question.index(b"\0", 12) + 5  # behind the name, type and class
+        found = re.fullmatch(rb".h(\d+)\x04test", question[12:end - 5])
+        if found is None:
+            return question[:2] + b"\x81\x83" + question[4:6] + bytes(6) + question[12:end]
+        reply = question[:2] + b"\x81\x80" + question[4:6]
+        if question[end - 4:end - 2] != b"\0\1":  # not A: the name is there, the data is not
+            return reply + bytes(6) + question[12:end]
+        record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x0a" + int(found[1]).to_bytes(3, "big")
+        return reply + b"\0\1\0\0\0\0" + question[12:end] + record
+
+
+    # supervise
+
+    def test_supervise_starts_again_what_ends_and_waits_longer_each_time(self):
+        program = self.start("supervise", "sh", "-c", "exit 3", "--", "hark-no-such-program")
+        said = [program.first_line] + [program.line() for _ in range(13)]
+        shell = [line for line in said if line.startswith("sh ")]
+        absent = [line for line in said if line.startswith("hark-no-such-program")]
+        self.assertRegex(shell[0], r"^sh \d+ started$")
+        self.assertRegex(shell[1], r"^sh \d+ ended by exit 3$")
+        self.assertEqual(shell[2::3][:2], ["sh again in 100 ms", "sh again in 200 ms"])
+        self.assertEqual(absent[:2], ["hark-no-such-program: no such file or directory",
+                                      "hark-no-such-program again in 100 ms"])
+        self.assert_ends_cleanly(program)
+
+    def test_supervise_ends_its_programs_the_stubborn_ones_by_force(self):
+        program = self.start("supervise", "sleep", "1000", "--", "sh", "-c",
+                             "trap '' TERM; echo deaf; while :; do sleep 0.1; done")
+        said = [program.first_line, program.line(), program.line()]
+        self.assertIn("deaf", said)
+        pids = [int(line.split()[1]) for line in said if line.endswith("started")]
+        self.assertEqual(len(pids), 2)
+        self.assert_ends_cleanly(program, signal.SIGINT)
+        rest = program.output.decode() + program.process.stdout.read().decode()
+        self.assertIn("ended by signal 15", rest)
+        self.assertIn("ended by signal 9", rest)
+        for pid in pids:
+            self.assertFalse(os.path.exists(f"/proc/{pid}"))
+
+    def test_supervise_reaps_orphans(self):
+        program = self.start("supervise", sys.executable, "-c", LEAVES_AN_ORPHAN)
+        said = [program.first_line, program.line(), program.line()]
+        orphan = [line for line in said if line.startswith("orphan")][0].split()[1]
+        self.assertIn(f"reaped {orphan}, which gave 4", said)
+        self.assert_ends_cleanly(program)
+
+    def test_supervise_is_a_good_pid_1(self):
+        unshare = ["unshare", "--pid", "--fork", "--kill-child"]
+        if subprocess.run([*unshare, "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("this process may not have a pid namespace of its own")
+        done = subprocess.run([*unshare, os.path.join(BUILD_DIR, "supervise"), sys.executable,
+                               "-c", LEAVES_AN_ORPHAN, "kill -TERM 1"],
+                              env=dict(os.environ, HARK_BACKEND=self.backend), check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              timeout=PATIENCE_S)
+        said = done.stdout.decode().splitlines()
+        self.assertEqual(done.returncode, 0)
+        orphan = [line for line in said if line.startswith("orphan")][0].split()[1]
+        self.assertIn(f"reaped {orphan}, which gave 4", said)
+        self.assertRegex(said[-1], r" \d+ ended by signal 15$")
+
+
+@unittest.skipUnless(LAUNCHED, "that backend is of another system")
+class IocpTest(ExampleTest, unittest.TestCase):
+    backend = "iocp"
+
+
+@here_only("backends")
 class SelectTest(ExampleTest, unittest.TestCase):
     backend = "select"
 
 
+@here_only("backends")
 class PollTest(ExampleTest, unittest.TestCase):
     backend = "poll"
 
 
+@here_only("backends")
 class EpollTest(ExampleTest, unittest.TestCase):
     backend = "epoll"
 
 
+@here_only("backends")
 class UringTest(ExampleTest, unittest.TestCase):
     backend = "io_uring"
 

@@ -15,7 +15,9 @@
 #define HARK_VERSION_PATCH 0
 #define HARK_VERSION "0.1.0"
 
-#if defined(__GNUC__)
+#if defined(HARK_API)
+/* said by a build */
+#elif defined(__GNUC__)
 #define HARK_API __attribute__((visibility("default")))
 #else
 #define HARK_API

@@ -1,8 +1,8 @@
 /* One closed list of errors, the same numbers on every system.
  *
  * Whatever a kernel answers is mapped to one of these; the kernel's own number stays beside it, in
- * hark_op.os_error, for logs. HARK_EUNKNOWN stands for every system error
- * that is not in the list. */
+ * hark_op.os_error, for logs. HARK_EUNKNOWN stands for every system error that is not in the
+ * list. */
 #ifndef HARK_ERROR_H
 #define HARK_ERROR_H
 
@@ -56,7 +56,24 @@ extern "C" {
     X(EPROTO, -40, "protocol error")                                         \
     X(EPROTOTYPE, -41, "wrong protocol for this kind of socket")             \
     X(EROFS, -42, "read-only file system")                                   \
-    X(EUNKNOWN, -43, "system error outside hark's list")
+    X(EUNKNOWN, -43, "system error outside hark's list")                     \
+    X(EDEADLK, -44, "every fiber waits, and nothing can wake one")           \
+    X(ECLOSED, -45, "closed: nothing more comes")                            \
+    X(EFBIG, -46, "file too large")                                          \
+    X(EDQUOT, -47, "disk quota exceeded")                                    \
+    X(EMLINK, -48, "too many links")                                         \
+    X(ENOTEMPTY, -49, "directory not empty")                                 \
+    X(EXDEV, -50, "not on the same file system")                             \
+    X(ETXTBSY, -51, "a program that runs cannot be written")                 \
+    X(ESRCH, -52, "no such process")                                         \
+    X(ECHILD, -53, "no such child process")                                  \
+    X(ENXIO, -54, "no such device, or nobody at its other end")              \
+    X(ENOTTY, -55, "not a terminal")                                         \
+    X(ENOEXEC, -56, "not a program that this system can run")                \
+    X(E2BIG, -57, "arguments too long")                                      \
+    X(EOVERFLOW, -58, "some were lost, since more came than there was room for") \
+    X(ENONAME, -59, "no such name")                                          \
+    X(ESERVER, -60, "the name server failed or refused")
 
 enum hark_error {
     HARK_OK = 0,
@@ -82,7 +99,8 @@ HARK_API const char *hark_error_name(int64_t error);
 
 /* Maps a system error number (errno on POSIX) to the closed list.
  *
- * os_error  a positive errno; 0 gives HARK_OK.
+ * os_error  a positive errno; on Windows also a number of Winsock, or 0x70000 and one of Windows
+ *           itself; 0 gives HARK_OK.
  * Result    a negative enum hark_error; HARK_EUNKNOWN for what the list lacks.
  * Thread    any
  */

@@ -30,16 +30,19 @@ struct hark_io {
     const char *place;
     int64_t opened_ns;
     int32_t index;
+    bool is_not_inherited;
 };
 
 /* Opens io on a descriptor that came from elsewhere. From then on hark closes it.
  *
  * io     zeroed or closed before.
- * fd     open; not in use by another io of this loop. Its O_NONBLOCK flag is left alone, but that
- *        hark_accept() and hark_connect() set it where the kernel interface needs it and
- *        hark_close() puts it back.
- * Result 0; HARK_EBADF: fd is not open; HARK_EEXIST: another io has it; HARK_ENOMEM.
- *        On failure the descriptor remains the caller's.
+ * fd     open; not in use by another io of this loop; on Windows a SOCKET or the overlapped handle
+ *        of a pipe, as an int. Its O_NONBLOCK flag is left alone, but that hark_accept() and
+ *        hark_connect() set it where the kernel interface needs it and hark_close() puts it back.
+ * Result 0; HARK_EBADF: fd is not open; HARK_EEXIST: another io has it; HARK_ENOMEM; on Windows
+ *        HARK_ENOTSOCK, HARK_EOPNOTSUPP: a pipe that is not overlapped, and HARK_EBUSY: a port that
+ *        is not this loop's has it; HARK_ECANCELED: the loop is being closed. On failure fd
+ *        remains the caller's.
  * Thread loop
  */
 HARK_API int hark_io_adopt(struct hark_io *io, struct hark_loop *loop, int fd);
@@ -55,10 +58,33 @@ HARK_API int hark_io_release(struct hark_io *io);
 /* Waits until a side can be used, and moves no data. Regular files and /dev/null always can; an end
  * of stream or an error counts as usable, since the next call would not wait.
  *
- * Result 0; HARK_ECANCELED, HARK_ETIMEDOUT; HARK_EMFILE: beyond select's limit; HARK_EBADF.
+ * Result 0; HARK_ECANCELED, HARK_ETIMEDOUT; HARK_EMFILE: beyond select's limit; HARK_EBADF;
+ *        HARK_EOPNOTSUPP: on Windows, whether a pipe can be written.
  * Thread loop
  */
 HARK_API void hark_ready(struct hark_op *op, struct hark_io *io, enum hark_side side,
+                         hark_done_fn *done);
+
+/* Reads what there is from any descriptor that can be waited for: a pipe, a FIFO, a terminal, an
+ * eventfd, a regular file at its position. (For sockets hark_recv() is cheaper.)
+ *
+ * buf    borrowed until the callback. len beyond 2 GiB - 4 KiB is taken as that.
+ * Result the number of bytes, at least 1; 0: the end (or len was 0); HARK_EIO: the terminal is
+ *        gone; HARK_EISDIR, HARK_EBADF, HARK_EINVAL: not for reading, or too small a buffer; ...
+ * Thread loop
+ */
+HARK_API void hark_read(struct hark_op *op, struct hark_io *io, void *buf, size_t len,
+                        hark_done_fn *done);
+
+/* Writes all of the bytes to any descriptor; a short write is finished by hark. Raises no SIGPIPE.
+ *
+ * buf    borrowed until the callback.
+ * Result len; HARK_EPIPE: nobody reads any more; HARK_ENOSPC, HARK_EBADF: not for writing; ...;
+ *        hark_sent_bytes() tells how much had gone. (Of that a close may take back the last 4 KiB:
+ *        on Windows, if the write was canceled and the reader had not taken them.)
+ * Thread loop
+ */
+HARK_API void hark_write(struct hark_op *op, struct hark_io *io, const void *buf, size_t len,
                          hark_done_fn *done);
 
 /* Closes io: cancels the ops on both sides, waits until each has had its last callback, makes the
@@ -88,6 +114,8 @@ static inline struct hark_io *hark_io_at(struct hark_io *io, const char *place)
 
 #define hark_io_adopt(io, ...) (hark_io_adopt)(hark_io_at(io, HARK_PLACE), __VA_ARGS__)
 #define hark_ready(op, ...) (hark_ready)(hark_at(op, HARK_PLACE), __VA_ARGS__)
+#define hark_read(op, ...) (hark_read)(hark_at(op, HARK_PLACE), __VA_ARGS__)
+#define hark_write(op, ...) (hark_write)(hark_at(op, HARK_PLACE), __VA_ARGS__)
 #define hark_close(op, ...) (hark_close)(hark_at(op, HARK_PLACE), __VA_ARGS__)
 
 #ifdef __cplusplus

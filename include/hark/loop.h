@@ -23,7 +23,9 @@ enum hark_offload_class {
 
 /* Where a loop takes its memory from. resize() is realloc(3) with the old size told: ptr NULL asks
  * for new memory, new_bytes 0 frees and returns NULL. It is called when a loop, an io or a pool is
- * opened or closed, never when an op starts or finishes, and only on the thread that does so. */
+ * opened or closed and when a process is spawned, never when another op starts or finishes, and
+ * only on the thread that does so. Look-ups of names, watches of files and the timers of the wall
+ * clock and the boot clock are exceptions: their tables grow, on the loop's thread. */
 struct hark_allocator {
     void *(*resize)(void *user, void *ptr, size_t old_bytes, size_t new_bytes);
     void *user;
@@ -36,6 +38,12 @@ struct hark_loop_options {
     unsigned turn_budget;    /* callbacks in one turn at most; 0: 1024 */
     unsigned offload_threads[HARK_OFFLOAD_CLASSES]; /* threads at most; 0: as the classes say */
     const struct hark_allocator *allocator; /* copied; NULL: malloc(3) */
+    size_t fiber_stack_bytes; /* that a fiber can use at least; 0: 64 KiB */
+    bool reports_overflow;   /* a fiber that overflows its stack is named on stderr before the
+                              * program dies of it: takes over SIGSEGV and SIGBUS, and hands on what
+                              * is not about fibers */
+    bool reports_deadlock;   /* hark_run() prints the tree of fibers to stderr before it returns
+                              * HARK_EDEADLK */
 };
 
 /* Opens a loop.
@@ -48,19 +56,26 @@ struct hark_loop_options {
  */
 HARK_API int hark_loop_open(struct hark_loop **loop, const struct hark_loop_options *options);
 
-/* Ends a loop: cancels every op, runs all last callbacks, closes the ios that are still open, and
- * frees the loop. What callbacks submit meanwhile finishes with HARK_ECANCELED. Work that already
- * runs on a pool thread is waited for.
+/* Ends a loop. First its fibers are canceled and waited for: what they do in a shielded scope works
+ * as ever (so give it a deadline), and callbacks come. Then every op is canceled, all last
+ * callbacks are made, the ios that are still open are closed, and the loop is freed. What callbacks
+ * submit then finishes with HARK_ECANCELED. Work that already runs on a pool thread is waited for.
+ *
+ * In a child that was forked (not by vfork), it closes the child's copies of all descriptors and
+ * frees the loop, makes no callback and leaves the parent's loop as it is. It is the only call that
+ * a child may make with a loop, an io or an op of its parent's; it can open loops of its own.
+ * Memory that watches and their like hold is given back when the child ends.
  *
  * loop    may be NULL.
- * Thread  loop; not from a callback.
+ * Thread  loop; not from a callback, but in a forked child.
  */
 HARK_API void hark_loop_close(struct hark_loop *loop);
 
 /* Runs turns until no op is alive (background ones apart), nothing is held and nothing is posted,
  * or until hark_stop().
  *
- * Result 0; or the error of a kernel that can no longer wait.
+ * Result 0; HARK_EDEADLK: fibers are left, each waits, and nothing is alive that could wake one
+ *        (hark_loop_print() shows for what); or the error of a kernel that can no longer wait.
  * Thread the one that will own the loop; not from a callback.
  */
 HARK_API int hark_run(struct hark_loop *loop);
@@ -68,10 +83,22 @@ HARK_API int hark_run(struct hark_loop *loop);
 /* Runs one turn.
  *
  * timeout_ns  the longest sleep: 0 looks only, negative is no bound.
- * Result      the number of callbacks made; or a negative error of the kernel's wait.
+ * Result      how many callbacks were made and fibers run; or a negative error of the kernel.
  * Thread      the one that will own the loop; not from a callback.
  */
 HARK_API int64_t hark_step(struct hark_loop *loop, int64_t timeout_ns);
+
+/* Gives a descriptor for another event loop to wait for: readable when hark_step() with timeout 0
+ * has something to do, be it a timer, a post, a result or a fiber, and now and then without a
+ * cause.
+ *
+ * Result the descriptor: an epoll set, to be polled and for nothing else; the loop closes it.
+ *        HARK_EMFILE, HARK_ENFILE, HARK_ENOMEM; HARK_EOPNOTSUPP: on Windows.
+ * Thread the one that will own the loop
+ * Order  what is submitted outside of callbacks after the last hark_step() counts from the next
+ *        hark_step() or hark_loop_fd() on: a loop that has a hook before its sleep calls it there.
+ */
+HARK_API int hark_loop_fd(struct hark_loop *loop);
 
 /* Makes hark_run() return after the turn that it is in; called before hark_run(), at once.
  *
@@ -128,7 +155,8 @@ HARK_API void hark_nop(struct hark_op *op, struct hark_loop *loop, hark_done_fn 
 HARK_API void hark_hold(struct hark_loop *loop);
 HARK_API void hark_unhold(struct hark_loop *loop);
 
-/* Names the kernel interface that the loop runs on: "select", "poll", "epoll", "io_uring".
+/* Names the kernel interface that the loop runs on: "select", "poll", "epoll", "io_uring",
+ * "iocp".
  *
  * Thread any
  */

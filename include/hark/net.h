@@ -6,8 +6,7 @@
 #define HARK_NET_H
 
 #include <hark/io.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
+#include <hark/system.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,7 +27,8 @@ struct hark_datagram {
 /* Opens io on a new socket, close-on-exec.
  *
  * domain, type, protocol  as for socket(2): AF_INET, AF_INET6, AF_UNIX; SOCK_STREAM, SOCK_DGRAM.
- * Result 0; HARK_EAFNOSUPPORT, HARK_EPROTONOSUPPORT, HARK_EMFILE, HARK_ENFILE, HARK_ENOMEM, ...
+ * Result 0; HARK_EAFNOSUPPORT, HARK_EPROTONOSUPPORT, HARK_EMFILE, HARK_ENFILE, HARK_ENOMEM, ...;
+ *        HARK_ECANCELED: the loop is being closed.
  * Thread loop
  */
 HARK_API int hark_socket(struct hark_io *io, struct hark_loop *loop, int domain, int type,
@@ -61,10 +61,19 @@ HARK_API int hark_listen(struct hark_io *io, int backlog);
  */
 HARK_API void hark_accept(struct hark_op *op, struct hark_io *listener, hark_done_fn *done);
 
+/* Accepts one connection: one callback. While descriptors are wanting it waits, and those who wait
+ * are refused, as with hark_accept().
+ *
+ * Result a descriptor, as for hark_accept(); its errors but for those with `more`.
+ * Thread loop
+ */
+HARK_API void hark_accept_one(struct hark_op *op, struct hark_io *listener, hark_done_fn *done);
+
 /* Opens io on the connection that this callback of hark_accept() announced. Needs no system call.
  *
- * op     the op of hark_accept(), inside its callback, op->result >= 0.
- * Result 0; HARK_ENOMEM, and the connection is closed.
+ * op     the op of hark_accept() or hark_accept_one(), inside its callback, op->result >= 0.
+ * Result 0; HARK_ENOMEM, or HARK_ECANCELED while the loop is being closed, and the connection is
+ *        closed.
  * Thread loop
  */
 HARK_API int hark_accepted(struct hark_io *io, struct hark_op *op);
@@ -130,7 +139,8 @@ HARK_API void hark_sendv(struct hark_op *op, struct hark_io *io, struct iovec *s
 
 /* Tells how many bytes a send had moved when it ended, also when it ended with an error.
  *
- * op     of hark_send() or hark_sendv(), in its callback or before its next submission.
+ * op     of hark_send(), hark_sendv() or hark_send_file(), in its callback or before its next
+ *        submission.
  * Thread loop
  */
 HARK_API size_t hark_sent_bytes(const struct hark_op *op);
@@ -182,6 +192,7 @@ HARK_API int hark_nodelay(struct hark_io *io, bool is_on);
 #define hark_socket(io, ...) (hark_socket)(hark_io_at(io, HARK_PLACE), __VA_ARGS__)
 #define hark_accepted(io, ...) (hark_accepted)(hark_io_at(io, HARK_PLACE), __VA_ARGS__)
 #define hark_accept(op, ...) (hark_accept)(hark_at(op, HARK_PLACE), __VA_ARGS__)
+#define hark_accept_one(op, ...) (hark_accept_one)(hark_at(op, HARK_PLACE), __VA_ARGS__)
 #define hark_connect(op, ...) (hark_connect)(hark_at(op, HARK_PLACE), __VA_ARGS__)
 #define hark_recv(op, ...) (hark_recv)(hark_at(op, HARK_PLACE), __VA_ARGS__)
 #define hark_recv_pool(op, ...) (hark_recv_pool)(hark_at(op, HARK_PLACE), __VA_ARGS__)

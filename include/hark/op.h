@@ -26,6 +26,10 @@ struct hark_io;
 struct hark_op;
 struct hark_pool;
 struct hark_datagram;
+struct hark_datagram_batch;
+struct hark_descriptors;
+struct hark_file;
+struct hark_range;
 struct iovec;
 struct sockaddr;
 
@@ -48,7 +52,7 @@ struct hark_op {
     /* Private. To here, a cache line: all that a timer needs. */
     uint8_t kind, state, flags;
     struct { void *next, *prev; int64_t when; } timer;
-    union { struct hark_io *io; struct hark_loop *loop; } on;
+    union { struct hark_io *io; struct hark_loop *loop; struct hark_file *file; } on;
 
     /* The caller's too. */
     const char *label;      /* for inspection; borrowed. NULL again in the last callback */
@@ -58,16 +62,24 @@ struct hark_op {
     hark_done_fn *done;
     const char *place;
     uint32_t started;
-    uint8_t backend, spare[3];
+    uint8_t backend, call, spare[2];
     union {
         struct { char *base; size_t len, moved; } buf;
         struct { struct iovec *list; size_t count, moved; } iov;
         struct { struct hark_datagram *datagram; } dgram;
+        struct { struct hark_datagram_batch *batch; size_t offset; uint32_t moved;
+                 bool is_plain, is_stuck; } batch;
+        struct { struct hark_descriptors *descriptors; bool is_stuck; } rights;
         struct { const struct sockaddr *addr; uint32_t len; bool has_begun; } peer;
         struct { struct hark_pool *pool; void *data; uint32_t index; } pool;
         struct { hark_work_fn *fn; uint8_t lane, asked; } work;
         struct { int64_t interval_ns; int32_t order; } every;
         struct { int how; } shutdown;
+        struct { void *layered; struct hark_op *next, *prev; } layer;
+        struct { void *base; size_t len; int64_t offset; } file;
+        struct { const struct hark_range *range; size_t sent; uint32_t part; uint8_t buffer;
+                 bool is_for_pool; } sending;
+        struct { const char *path; void *other; int32_t flags; uint32_t mode; } path;
     } u;
 };
 
@@ -119,7 +131,8 @@ HARK_API bool hark_is_alive(const struct hark_op *op);
  */
 HARK_API struct hark_loop *hark_op_loop(const struct hark_op *op);
 
-/* Tells the io of an op whose last submission was on one; NULL for a timer, a post and their like.
+/* Tells the io of an op whose last submission was on one; NULL for a timer, a post and their like,
+ * and for an op that came after the close of its io.
  *
  * Thread loop
  */

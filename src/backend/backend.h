@@ -10,12 +10,27 @@
 #include <hark/op.h>
 #include <string.h>
 
+#include "system/ready_set.h"
+
 /* All kinds from OP_RECV on work on an io; those from OP_SEND on, on its write side. */
 enum op_kind {
-    OP_NOP, OP_TIMER, OP_EVERY, OP_POST, OP_OFFLOAD, OP_CLOSE,
-    OP_RECV, OP_RECV_POOL, OP_RECVFROM, OP_ACCEPT, OP_READ_READY, OP_RECV_NOTHING,
-    OP_SEND, OP_SENDV, OP_SENDTO, OP_CONNECT, OP_WRITE_READY, OP_SHUTDOWN,
+    OP_NOP, OP_TIMER, OP_EVERY, OP_POST, OP_OFFLOAD, OP_MOMENT, OP_REFUSED, OP_FILE, OP_PATH,
+    OP_LAYER, OP_CLOSE,
+    OP_RECV, OP_RECV_POOL, OP_RECVFROM, OP_ACCEPT, OP_ACCEPT_ONE, OP_READ_READY, OP_RECV_NOTHING,
+    OP_READ, OP_RECV_BATCH, OP_RECV_RIGHTS,
+    OP_SEND, OP_SENDV, OP_SENDTO, OP_CONNECT, OP_WRITE_READY, OP_SHUTDOWN, OP_WRITE,
+    OP_SEND_FILE, OP_SEND_BATCH, OP_SEND_RIGHTS,
     OP_KINDS
+};
+
+/* What an OP_FILE or OP_PATH does: hark_op.call. */
+enum file_call {
+    CALL_OPEN, CALL_CLOSE, CALL_READ, CALL_WRITE, CALL_READV, CALL_WRITEV, CALL_SYNC, CALL_DATASYNC,
+    CALL_TRUNCATE, CALL_STAT, CALL_READ_DIR, CALL_COPY, CALL_NAME,            /* OP_FILE */
+    CALL_STAT_PATH, CALL_RENAME, CALL_LINK, CALL_SYMLINK, CALL_READLINK, CALL_UNLINK, CALL_MKDIR,
+    CALL_RMDIR, CALL_ACCESS, CALL_CHMOD, CALL_UTIMES, CALL_TRUNCATE_PATH,     /* OP_PATH */
+    CALL_REPLACE, CALL_COPY_PATH,
+    CALLS
 };
 
 enum op_state {
@@ -43,14 +58,54 @@ enum io_flag {
     IO_WAS_BLOCKING = 2,    /* adopted, and O_NONBLOCK set by us: put back */
     IO_EDGE = 4,            /* epoll: report once a change; for the wake descriptor */
     IO_STARVED = 8,         /* a read found no buffer: try at once when there is one again */
+    IO_CONTROL = 16,        /* received datagrams bring more than bytes and a sender */
+    IO_CUTS = 32,           /* the kernel cuts packets into segments, and */
+    IO_ASKED_CUTS = 64,     /* whether it does is known */
+    IO_UNMIRRORED = 128,    /* epoll does not take it: see backend.always_ready */
 };
 
 enum { SIDE_READ = HARK_READABLE, SIDE_WRITE = HARK_WRITABLE };
 
 static inline int op_side(const struct hark_op *op) { return op->kind >= OP_SEND; }
+bool layer_is_repeating(const struct hark_op *op);
 static inline bool op_is_repeating(const struct hark_op *op)
 {
+    if (op->kind == OP_LAYER) return layer_is_repeating(op);
     return op->kind == OP_ACCEPT || op->kind == OP_RECV_POOL || op->kind == OP_EVERY;
+}
+
+static inline bool op_is_of_files(const struct hark_op *op)
+{
+    return op->kind == OP_FILE || op->kind == OP_PATH;
+}
+
+/* A file that is sent waits for room in the socket, is on a thread of the pool, or, on io_uring, in
+ * one of the other three states: hark_op.call. See uring_send.c. */
+enum { SEND_WAITS, SEND_IS_OFFLOADED, SEND_READS, SEND_WRITES, SEND_STARVES };
+
+static inline bool op_is_offloaded_send(const struct hark_op *op)
+{
+    return op->kind == OP_SEND_FILE && op->call == SEND_IS_OFFLOADED;
+}
+
+static inline bool op_accepts(const struct hark_op *op)
+{
+    return op->kind == OP_ACCEPT || op->kind == OP_ACCEPT_ONE;
+}
+
+/* A send that found no room though its own socket has some: there is none where it goes, and this
+ * socket's readiness will not tell when there is. */
+static inline bool op_is_stuck(const struct hark_op *op)
+{
+    if (op->kind == OP_SEND_BATCH) return op->u.batch.is_stuck;
+    if (op->kind == OP_SEND_RIGHTS) return op->u.rights.is_stuck;
+    return op->kind == OP_SENDTO;
+}
+
+/* By hark_cancel() or its deadline. */
+static inline bool op_is_asked_to_end(const struct hark_op *op)
+{
+    return op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT);
 }
 
 struct op_queue { struct hark_op *head, *tail; };
@@ -80,13 +135,14 @@ struct backend;
 struct hark_pool {
     struct hark_loop *loop;
     char *memory;
-    size_t count, bytes, room_bytes;
+    size_t count, bytes;
     size_t out_count;           /* with callers, or in a result on its way to one */
     size_t op_count;            /* ops submitted on it */
     struct op_queue starved;    /* wait for a buffer */
     uint32_t *free_list;        /* where the kernel does not pick: indices, free_count of them */
     size_t free_count;
-    void *ring;                 /* where it does: the backend's */
+    void *ring;                 /* where it does: the backend's, as are these two */
+    size_t ring_entries;
     int group;
 };
 
@@ -110,12 +166,27 @@ struct backend_ops {
      * the backend will find it in io->active. */
     void (*start)(struct backend *backend, struct hark_op *op);
 
-    /* Asks for the end of an op that start() was called for; it still finishes by itself. */
+    /* Optional: starts an op on a file or a path, if the kernel can do it without a thread of
+     * ours; false: it cannot, and nothing was done. backend_finish_file() or backend_offload()
+     * follows. */
+    bool (*start_file)(struct backend *backend, struct hark_op *op);
+    /* Calls fn for each of them that has not ended; fn may cancel it. */
+    void (*each_file)(const struct backend *backend, void (*fn)(struct hark_op *, void *),
+                      void *arg);
+
+    /* Asks for the end of an op that was started; it still finishes by itself. */
     void (*cancel)(struct backend *backend, struct hark_op *op);
 
     /* Hands over what was started, sleeps up to timeout_ns (< 0: no bound), and reports results, at
      * most `most` of them. Never returns early without a cause, and reports in this call only. */
     int (*wait)(struct backend *backend, int64_t timeout_ns, unsigned most);
+
+    /* Makes a set of the loop's readable from now on whenever wait() would find something; ios are
+     * all that are adopted. 0, or a negative errno. */
+    int (*lend)(struct backend *backend, struct ready_set *set, struct hark_io *ios);
+    /* Optional: hands over what was started, and reports nothing: nobody calls wait() until the
+     * lent set is readable. */
+    void (*hand_over)(struct backend *backend);
 
     /* Ends a wait, or the next one. Any thread. */
     void (*wake)(struct backend *backend);
@@ -148,6 +219,8 @@ struct backend {
     void *state;
     struct op_chain due;  /* the results, for the loop to call back */
     bool is_dated;        /* set by open(): works, but lacks what makes it the best here */
+    bool is_inherited;    /* before close(): by a fork; what the kernel holds is the parent's too */
+    size_t always_ready;  /* ios that are watched, and that no lent set can hold */
 };
 
 /* Stands in io->active between the result of an op and its callback while others wait behind it, so
@@ -196,6 +269,12 @@ static inline bool op_parks_itself(const struct hark_op *op, const struct hark_i
     return side == SIDE_READ && io->parks && op->kind != OP_RECV_NOTHING;
 }
 
+/* The result of an op on a file or a path: >= 0, or a negative errno. */
+void backend_finish_file(struct backend *backend, struct hark_op *op, int64_t result);
+
+/* The kernel would rather not: the op is for the pool after all. */
+void backend_offload(struct backend *backend, struct hark_op *op);
+
 /* One result of a repeating op; is_ended: the kernel no longer has it, start it again. */
 void backend_report(struct backend *backend, struct hark_op *op, int64_t result, bool is_ended);
 
@@ -205,6 +284,9 @@ void backend_pause(struct backend *backend, struct hark_op *op, int error);
 
 /* The op waits for a buffer of its pool: start it again when one is given back. */
 void backend_starve(struct backend *backend, struct hark_op *op);
+
+/* A buffer of the pool that the kernel had in vain is free again: starts those that starve. */
+void backend_resume(struct backend *backend, struct hark_pool *pool);
 
 /* Resizes memory by the loop's allocator. */
 void *backend_resize(struct backend *backend, void *ptr, size_t old_bytes, size_t new_bytes);

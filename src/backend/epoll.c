@@ -89,7 +89,14 @@ static int epoll_poll(struct poller *poller, int64_t timeout_ns, unsigned most)
     return 0;
 }
 
+static int epoll_kernel_fd(const struct poller *poller)
+{
+    const struct epoll *e = poller->state;
+    return e->fd;
+}
+
 const struct poller_ops epoll_poller = {
     .has_edges = true,
     .open = epoll_open, .close = epoll_close, .set = epoll_set, .poll = epoll_poll,
+    .kernel_fd = epoll_kernel_fd,
 };

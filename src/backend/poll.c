@@ -94,7 +94,7 @@ static int list_poll(struct poller *poller, int64_t timeout_ns, unsigned most)
 {
     struct poll_list *list = poller->state;
     struct timespec ts = clock_timespec(timeout_ns);
-    int ready = ppoll(list->entries, (nfds_t)list->count, timeout_ns < 0 ? NULL : &ts, NULL);
+    int ready = call_poll(list->entries, (nfds_t)list->count, timeout_ns < 0 ? NULL : &ts);
     if (ready < 0) return errno == EINTR ? 0 : -errno;
     size_t left = (size_t)ready < most ? (size_t)ready : most;
     size_t at = list->from < list->count ? list->from : 0;

@@ -25,27 +25,46 @@ struct readiness {
 
 static struct readiness *self(struct backend *backend) { return backend->state; }
 
+/* What poll and select watch is in a set too once the loop is lent: they have no descriptor of
+ * their own. What the set refuses is ready at once. */
+static void mirror(struct poller *poller, struct hark_io *io, unsigned want)
+{
+    if (io->flags & IO_UNMIRRORED) poller->backend->always_ready--;
+    io->flags &= (uint8_t)~IO_UNMIRRORED;
+    if (ready_set_watch(poller->mirror, io->fd, want) == 0) return;
+    io->flags |= IO_UNMIRRORED;
+    poller->backend->always_ready++;
+}
+
 static int watch(struct poller *poller, struct hark_io *io, unsigned want)
 {
     if (io->watched == want) return 0;
     int error = poller->ops->set(poller, io, want);
     if (error != 0) return error;
+    if (HARK_UNLIKELY(poller->mirror != NULL)) mirror(poller, io, want);
     io->watched = (uint8_t)want;
     io->parks &= (uint8_t)want;
     return 0;
+}
+
+static void starve(struct backend *backend, struct hark_op *op)
+{
+    op->on.io->flags |= IO_STARVED;
+    backend_starve(backend, op);
 }
 
 /* The kernel has to be told to watch. */
 static __attribute__((noinline)) void park_newly(struct backend *backend, struct hark_op *op)
 {
     struct hark_io *io = op->on.io;
-    int error = watch(&self(backend)->poller, io, io->watched | 1u << op_side(op));
-    if (error == 0) {
+    int64_t result = watch(&self(backend)->poller, io, io->watched | 1u << op_side(op));
+    if (result == 0) {
         io->parks = io->watched & WATCH_READ;
         return;
     }
-    if (error == -EPERM) error = (int)sys_try(op); /* never blocks, so epoll refuses it: trap 1 */
-    backend_finish(backend, op, error);
+    if (result == -EPERM) result = sys_try(op); /* never blocks, so epoll refuses it: trap 1 */
+    if (result == SYS_NO_BUFFER) starve(backend, op);
+    else backend_finish(backend, op, result);
 }
 
 /* Leaves op to the kernel: poller_ready() finds it in io->active. */
@@ -66,11 +85,11 @@ static inline void note_rest(struct hark_io *io, bool may_be_more)
 static void attempt_failed(struct backend *backend, struct hark_op *op, int64_t result)
 {
     if (result == SYS_NO_BUFFER) {
-        op->on.io->flags |= IO_STARVED;
-        backend_starve(backend, op);
-    } else if (op->kind == OP_ACCEPT && sys_is_table_full((int)-result)) {
-        sys_refuse_waiting(op->on.io->fd, &self(backend)->reserve);
-        backend_pause(backend, op, (int)-result);
+        starve(backend, op);
+    } else if (op_accepts(op) && sys_is_table_full((int)-result)) {
+        bool was_waiting = sys_refuse_waiting(op->on.io->fd, &self(backend)->reserve);
+        if (was_waiting) backend_pause(backend, op, (int)-result);
+        else park(backend, op);
     } else {
         backend_finish(backend, op, result);
     }
@@ -81,7 +100,7 @@ static void attempt_failed(struct backend *backend, struct hark_op *op, int64_t 
 static bool waits_for_the_other_end(const struct hark_op *op, bool is_reported)
 {
     if (op->kind == OP_CONNECT) return !op->u.peer.has_begun;
-    return op->kind == OP_SENDTO && is_reported;
+    return is_reported && op_is_stuck(op);
 }
 
 /* is_reported: the kernel has just said that op's side is ready. */
@@ -101,7 +120,10 @@ static void attempt(struct backend *backend, struct hark_op *op, bool is_reporte
         note_rest(io, (size_t)result == op->u.pool.pool->bytes);
         backend_report(backend, op, result, !io->parks); /* parked again, or to be tried again */
     } else {
-        if (op->kind == OP_RECV) note_rest(io, (uint64_t)result == op->u.buf.len);
+        if (op->kind == OP_ACCEPT_ONE) note_rest(io, true);
+        bool has_read = op->kind == OP_RECV || op->kind == OP_READ;
+        if (has_read) note_rest(io, (uint64_t)result == op->u.buf.len);
+        if (op->kind == OP_RECV_BATCH) note_rest(io, result == sys_batch_room(op));
         backend_finish(backend, op, result);
     }
 }
@@ -120,7 +142,8 @@ void poller_received(struct poller *poller, struct hark_op *op, ssize_t n)
 static __attribute__((noinline)) void start_slowly(struct backend *backend, struct hark_op *op)
 {
     struct hark_io *io = op->on.io;
-    bool waits_only = op->kind == OP_READ_READY || op->kind == OP_WRITE_READY;
+    bool waits_only = op->kind == OP_READ_READY || op->kind == OP_WRITE_READY ||
+                      op->kind == OP_SEND_FILE;
     bool has_more = (io->watched & WATCH_READ && !io->parks) || io->flags & IO_STARVED;
     io->flags &= (uint8_t)~IO_STARVED;
     if (op->kind == OP_RECV_NOTHING) backend_finish(backend, op, 0);
@@ -154,11 +177,16 @@ static void readiness_cancel(struct backend *backend, struct hark_op *op)
     backend_finish(backend, op, -ECANCELED);
 }
 
+/* The kernel stops watching for an op whose callback is still to come: it is started again then. */
+static void restart_later(struct hark_op *op)
+{
+    if (op != NULL && op->state == STATE_DONE) op->flags |= FLAG_ENDED;
+}
+
 /* Readiness with nobody waiting. Rule 3. */
 static void unwanted(struct poller *poller, struct hark_io *io, unsigned bit)
 {
-    struct hark_op *op = io->active[bit == WATCH_WRITE];
-    if (op != NULL && op->state == STATE_DONE) op->flags |= FLAG_ENDED; /* start it again */
+    restart_later(io->active[bit == WATCH_WRITE]);
     if (bit == WATCH_READ && io->parks) note_rest(io, true);
     else (void)watch(poller, io, io->watched & ~bit); /* fails: it is gone, and reports no more */
 }
@@ -167,7 +195,7 @@ static void unwanted(struct poller *poller, struct hark_io *io, unsigned bit)
 static struct hark_op *parked_op(const struct hark_io *io, int side)
 {
     struct hark_op *op = io->active[side];
-    if (op == NULL || op->state != STATE_RUNNING) return NULL;
+    if (op == NULL || op->state != STATE_RUNNING || op_is_offloaded_send(op)) return NULL;
     return op->flags & (FLAG_PAUSED | FLAG_STARVED | FLAG_ENDED) ? NULL : op;
 }
 
@@ -176,8 +204,24 @@ static void end_broken(struct poller *poller, struct hark_io *io)
     for (int side = 0; side < 2; side++) {
         struct hark_op *op = parked_op(io, side);
         if (op != NULL) backend_finish(poller->backend, op, -EBADF);
+        else restart_later(io->active[side]);
     }
     (void)watch(poller, io, 0); /* there is nothing left that could refuse */
+}
+
+/* EPIPE: macOS has refused to watch a pipe whose other end is gone. That is for the op's own call
+ * to say, and it will not have to wait. */
+void poller_refused(struct poller *poller, struct hark_io *io, unsigned mask, int error)
+{
+    io->watched &= (uint8_t)~mask;
+    io->parks &= io->watched;
+    for (int side = 0; side < 2; side++) {
+        struct hark_op *op = parked_op(io, side);
+        if (!(mask & 1u << side)) continue;
+        if (op == NULL) restart_later(io->active[side]);
+        else if (error == EPIPE) attempt(poller->backend, op, true);
+        else backend_finish(poller->backend, op, -error);
+    }
 }
 
 /* True if a parked op was waiting for this. */
@@ -192,7 +236,7 @@ static bool side_ready(struct poller *poller, struct hark_io *io, int side)
 void poller_ready_slowly(struct poller *poller, struct hark_io *io, unsigned mask)
 {
     if (HARK_UNLIKELY(io == &poller->wake)) {
-        if (!(io->flags & IO_EDGE)) sys_wake_drain(io->fd);
+        if (!(io->flags & IO_EDGE)) call_wake_drain(io->fd);
         return;
     }
     if (mask & WATCH_BROKEN) {
@@ -211,10 +255,30 @@ static int readiness_wait(struct backend *backend, int64_t timeout_ns, unsigned 
     return poller->ops->poll(poller, timeout_ns, most);
 }
 
-/* eventfd is there to be written by any thread, also while the loop closes others. */
+/* It is there to be written by any thread, also while the loop closes others. */
 static void readiness_wake(struct backend *backend)
 {
-    sys_wake_signal(self(backend)->poller.wake.fd);
+    struct poller *poller = &self(backend)->poller;
+    if (poller->wakes_itself) poller->ops->wake(poller);
+    else sys_wake_signal(poller->wake_end);
+}
+
+static int readiness_lend(struct backend *backend, struct ready_set *set, struct hark_io *ios)
+{
+    struct poller *poller = &self(backend)->poller;
+    if (poller->ops->kernel_fd != NULL)
+        return ready_set_watch(set, poller->ops->kernel_fd(poller), READY_READ);
+    poller->mirror = set;
+    mirror(poller, &poller->wake, WATCH_READ);
+    for (struct hark_io *io = ios; io != NULL; io = io->all_next)
+        if (io->watched != 0) mirror(poller, io, io->watched);
+    return 0;
+}
+
+static void readiness_hand_over(struct backend *backend)
+{
+    struct poller *poller = &self(backend)->poller;
+    if (poller->ops->hand_over != NULL) poller->ops->hand_over(poller);
 }
 
 static int readiness_adopt(struct backend *backend, struct hark_io *io)
@@ -237,16 +301,26 @@ static void readiness_forget(struct backend *backend, struct hark_io *io)
     poller->io_count--;
 }
 
+static void close_wake(struct poller *poller)
+{
+    if (poller->wake.fd < 0) return;
+    if (poller->wake_end != poller->wake.fd) (void)sys_close(poller->wake_end); /* loses nothing */
+    (void)sys_close(poller->wake.fd);
+}
+
 static int open_wake(struct backend *backend)
 {
     struct poller *poller = &self(backend)->poller;
-    int fd = sys_wake_open();
-    if (fd < 0) return fd;
+    poller->wake.fd = -1;
+    if (poller->wakes_itself) return 0;
+    int ends[2];
+    if (call_wake_open(ends) != 0) return -errno;
     uint8_t flags = poller->ops->has_edges ? IO_EDGE : 0;
-    poller->wake = (struct hark_io){ .fd = fd, .index = -1, .flags = flags };
+    poller->wake = (struct hark_io){ .fd = ends[0], .index = -1, .flags = flags };
+    poller->wake_end = ends[1];
     int error = readiness_adopt(backend, &poller->wake);
     if (error == 0) error = watch(poller, &poller->wake, WATCH_READ);
-    if (error != 0) (void)sys_close(fd);
+    if (error != 0) close_wake(poller);
     return error;
 }
 
@@ -273,7 +347,7 @@ static void readiness_close(struct backend *backend)
 {
     struct readiness *r = self(backend);
     r->poller.ops->close(&r->poller);
-    (void)sys_close(r->poller.wake.fd); /* an eventfd of ours: closing it cannot lose anything */
+    close_wake(&r->poller);
     if (r->reserve >= 0) (void)sys_close(r->reserve);
     backend_resize(backend, r, sizeof *r, 0);
 }
@@ -289,9 +363,14 @@ static void readiness_close(struct backend *backend)
         .name = #NAME, .wants_nonblock = true, .open = NAME##_open,                        \
         .close = readiness_close, .adopt = readiness_adopt, .forget = readiness_forget,    \
         .start = readiness_start, .cancel = readiness_cancel, .wait = readiness_wait,      \
-        .wake = readiness_wake,                                                            \
+        .wake = readiness_wake, .lend = readiness_lend, .hand_over = readiness_hand_over,  \
     }
 
 READINESS_BACKEND(select);
 READINESS_BACKEND(poll);
+#ifdef HARK_WITH_EPOLL
 READINESS_BACKEND(epoll);
+#endif
+#ifdef HARK_WITH_KQUEUE
+READINESS_BACKEND(kqueue);
+#endif

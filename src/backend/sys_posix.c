@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -53,7 +52,7 @@ static int64_t try_accept(struct hark_op *op)
     int error = sys_set_nonblock(io);
     if (error != 0) return error;
     for (int tries = 0; tries < 64; tries++) { /* then the kernel is asked anew */
-        int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = call_accept(io->fd, true);
         if (fd >= 0) return fd;
         if (errno != EINTR && !sys_is_connection_gone(errno)) return -errno;
     }
@@ -85,29 +84,12 @@ static int64_t try_sendv(struct hark_op *op)
 {
     for (;;) { /* bounded by the length: each round moves bytes, or ends */
         size_t count = op->u.iov.count < LIMIT_IOVECS ? op->u.iov.count : LIMIT_IOVECS;
-        struct msghdr header = { .msg_iov = op->u.iov.list, .msg_iovlen = count };
+        struct msghdr header = { .msg_iov = op->u.iov.list, .msg_iovlen = CALL_SLICES(count) };
         ssize_t n = sendmsg(op->on.io->fd, &header, SYS_SEND_FLAGS);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return -errno;
         if (sys_advance(op, (size_t)n)) return (int64_t)op->u.iov.moved;
     }
-}
-
-bool sys_advance(struct hark_op *op, size_t n)
-{
-    op->u.iov.moved += n;
-    while (op->u.iov.count != 0) {
-        struct iovec *slice = op->u.iov.list;
-        if (n < slice->iov_len) {
-            slice->iov_base = (char *)slice->iov_base + n;
-            slice->iov_len -= n;
-            return false;
-        }
-        n -= slice->iov_len;
-        op->u.iov.list++;
-        op->u.iov.count--;
-    }
-    return true;
 }
 
 void sys_datagram_header(struct hark_datagram *datagram, bool is_send)
@@ -156,20 +138,25 @@ int64_t sys_try(struct hark_op *op)
     case OP_RECV: return try_recv(op);
     case OP_RECV_POOL: return try_recv_pool(op);
     case OP_RECVFROM: return try_recvfrom(op);
-    case OP_ACCEPT: return try_accept(op);
+    case OP_ACCEPT: case OP_ACCEPT_ONE: return try_accept(op);
     case OP_SEND: return try_send(op);
     case OP_SENDV: return try_sendv(op);
     case OP_SENDTO: return try_sendto(op);
     case OP_CONNECT: return try_connect(op);
+    case OP_READ: return sys_try_read(op);
+    case OP_WRITE: return sys_try_write(op);
+    case OP_RECV_BATCH: return sys_try_recv_batch(op);
+    case OP_SEND_BATCH: return sys_try_send_batch(op);
+    case OP_RECV_RIGHTS: return sys_try_recv_rights(op);
+    case OP_SEND_RIGHTS: return sys_try_send_rights(op);
     case OP_SHUTDOWN: return shutdown(op->on.io->fd, op->u.shutdown.how) == 0 ? 0 : -errno;
-    default: return 0; /* OP_RECV_NOTHING, and OP_*_READY once the kernel has said so */
+    default: return 0; /* OP_RECV_NOTHING, and OP_*_READY once the kernel says so, OP_SEND_FILE */
     }
 }
 
 int sys_socket(int domain, int type, int protocol, bool is_nonblock)
 {
-    int flags = SOCK_CLOEXEC | (is_nonblock ? SOCK_NONBLOCK : 0);
-    int fd = socket(domain, type | flags, protocol);
+    int fd = call_socket(domain, type, protocol, is_nonblock);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -198,27 +185,13 @@ void sys_set_blocking(int fd)
     if (flags >= 0) (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK); /* fails: it is gone */
 }
 
-int sys_wake_open(void)
+void sys_wake_signal(int end)
 {
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return fd >= 0 ? fd : -errno;
-}
-
-void sys_wake_signal(int fd)
-{
-    uint64_t one = 1;
     int error = errno;
     ssize_t n;
-    do n = write(fd, &one, sizeof one);
+    do n = call_wake_signal(end);
     while (n < 0 && errno == EINTR);
-    errno = error; /* EAGAIN: 2^64 - 2 wake-ups are noted already, which is enough */
-}
-
-void sys_wake_drain(int fd)
-{
-    uint64_t count;
-    ssize_t n = read(fd, &count, sizeof count);
-    (void)n; /* EAGAIN: drained before */
+    errno = error; /* EAGAIN: so many wake-ups are noted already, which is enough */
 }
 
 bool sys_is_table_full(int error)
@@ -230,7 +203,10 @@ bool sys_is_connection_gone(int error)
 {
     switch (error) {
     case ECONNABORTED: case EPROTO: case EPERM: case ENETDOWN: case ENOPROTOOPT: case EHOSTDOWN:
-    case ENONET: case EHOSTUNREACH: case ENETUNREACH: case ETIMEDOUT:
+#ifdef ENONET
+    case ENONET:
+#endif
+    case EHOSTUNREACH: case ENETUNREACH: case ETIMEDOUT:
         return true; /* accept(2): errors already pending on the new socket */
     default:
         return false;
@@ -240,19 +216,24 @@ bool sys_is_connection_gone(int error)
 int sys_reserve_open(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 /* Those who wait are told by a closed connection, which is better than to let them wait. Another
- * thread may snatch the reserve; then it is taken back later, and nothing is drained until then. */
-void sys_refuse_waiting(int listener, int *reserve)
+ * thread may snatch the reserve; then it is taken back later, and nothing is drained until then.
+ * With a full table accept(2) says EMFILE also when nobody waits: Linux takes a descriptor before
+ * it looks for a connection. */
+bool sys_refuse_waiting(int listener, int *reserve)
 {
+    int refused = 0, error = 0;
     if (*reserve < 0) *reserve = sys_reserve_open();
-    if (*reserve < 0) return;
+    if (*reserve < 0) return true;
     int flags = fcntl(listener, F_GETFL);
-    if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0) return;
+    if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0) return true;
     (void)close(*reserve); /* /dev/null: nothing can fail that matters */
-    for (int refused = 0; refused < 1024; refused++) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && !sys_is_connection_gone(errno) && errno != EINTR) break;
+    for (; refused < 1024; refused++) {
+        int fd = call_accept(listener, false);
+        error = fd < 0 ? errno : 0;
         if (fd >= 0) (void)close(fd);
+        else if (!sys_is_connection_gone(error) && error != EINTR) break;
     }
     *reserve = sys_reserve_open();
     if (!(flags & O_NONBLOCK)) (void)fcntl(listener, F_SETFL, flags);
+    return refused != 0 || error != EAGAIN;
 }

@@ -47,11 +47,6 @@ static struct io_uring_sqe *take_entry(struct uring *uring)
     return io_uring_get_sqe(&uring->ring);
 }
 
-static unsigned short_len(size_t len)
-{
-    return len < SYS_BYTES_MAX ? (unsigned)len : SYS_BYTES_MAX;
-}
-
 static void fill_pool(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
 {
     struct hark_pool *pool = op->u.pool.pool;
@@ -69,7 +64,8 @@ static void fill_pool(struct uring *uring, struct hark_op *op, struct io_uring_s
 static void fill_accept(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
 {
     int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
-    if (uring->features & URING_MULTI_ACCEPT && !(op->backend & ONE_SHOT)) {
+    bool is_multi = uring->features & URING_MULTI_ACCEPT && op->kind == OP_ACCEPT;
+    if (is_multi && !(op->backend & ONE_SHOT)) {
         io_uring_prep_multishot_accept(sqe, op->on.io->fd, NULL, NULL, flags);
         op->backend |= MULTI;
     } else {
@@ -105,24 +101,28 @@ static void fill_poll(struct hark_op *op, struct io_uring_sqe *sqe)
 
 static void fill(struct uring *uring, struct hark_op *op, struct io_uring_sqe *sqe)
 {
-    int fd = op->on.io->fd;
+    int fd = op_is_of_files(op) ? -1 : op->on.io->fd;
     switch (op->kind) {
-    case OP_RECV: io_uring_prep_recv(sqe, fd, op->u.buf.base, short_len(op->u.buf.len), 0); break;
+    case OP_RECV:
+        io_uring_prep_recv(sqe, fd, op->u.buf.base, sys_short_len(op->u.buf.len), 0);
+        break;
     case OP_SEND:
         io_uring_prep_send(sqe, fd, op->u.buf.base + op->u.buf.moved,
-                           short_len(op->u.buf.len - op->u.buf.moved), SYS_SEND_FLAGS);
+                           sys_short_len(op->u.buf.len - op->u.buf.moved), SYS_SEND_FLAGS);
         break;
     case OP_RECV_POOL: fill_pool(uring, op, sqe); break;
-    case OP_ACCEPT: fill_accept(uring, op, sqe); break;
+    case OP_ACCEPT: case OP_ACCEPT_ONE: fill_accept(uring, op, sqe); break;
     case OP_SENDV: fill_sendv(uring, op, sqe); break;
     case OP_CONNECT: io_uring_prep_connect(sqe, fd, op->u.peer.addr, op->u.peer.len); break;
     case OP_RECVFROM: case OP_SENDTO: fill_datagram(op, sqe); break;
+    case OP_FILE: case OP_PATH: uring_fill_file(uring, op, sqe); break;
+    case OP_SEND_FILE: uring_fill_sending(uring, op, sqe); break;
     default: fill_poll(op, sqe); break;
     }
 }
 
 /* wants_poll: rule 4. */
-static void hand_over(struct uring *uring, struct hark_op *op, bool wants_poll)
+void uring_request(struct uring *uring, struct hark_op *op, bool wants_poll)
 {
     struct io_uring_sqe *sqe = take_entry(uring);
     op->backend &= ONE_SHOT;
@@ -137,12 +137,28 @@ static void hand_over(struct uring *uring, struct hark_op *op, bool wants_poll)
     io_uring_sqe_set_data(sqe, op);
 }
 
+/* Hands an op over once more, unless it was asked to end meanwhile: the cancel found no request. */
+static void hand_over_again(struct backend *backend, struct hark_op *op, bool wants_poll)
+{
+    if (op_is_asked_to_end(op)) backend_finish(backend, op, -ECANCELED);
+    else uring_request(self(backend), op, wants_poll);
+}
+
 /* A connection on this machine succeeds or fails at once, or finds the listener's queue full. For
  * that the ring would let a thread of the kernel sleep, which a cancel does not always wake. */
 static void connect_locally(struct backend *backend, struct hark_op *op)
 {
     int64_t result = sys_try(op);
     if (result == -EAGAIN) backend_pause(backend, op, EAGAIN);
+    else backend_finish(backend, op, result);
+}
+
+/* A write to a pipe raises a signal that only the call itself can keep away; batches and
+ * descriptors the ring has no request for. */
+static void write_now(struct backend *backend, struct hark_op *op)
+{
+    int64_t result = sys_try(op);
+    if (result == -EAGAIN) uring_request(self(backend), op, true);
     else backend_finish(backend, op, result);
 }
 
@@ -156,15 +172,28 @@ static void uring_start(struct backend *backend, struct hark_op *op)
     case OP_RECV_POOL: {
         struct hark_pool *pool = op->u.pool.pool;
         if (pool->out_count == pool->count) backend_starve(backend, op);
-        else hand_over(uring, op, pool->ring == NULL);
+        else uring_request(uring, op, pool->ring == NULL);
         break;
     }
+    case OP_SEND_FILE: uring_start_sending(backend, op); break;
+    case OP_READ: /* no thread of the kernel is to sleep in it */
+        uring_request(uring, op, true);
+        break;
+    case OP_WRITE: case OP_SEND_BATCH: case OP_SEND_RIGHTS: write_now(backend, op); break;
     case OP_CONNECT:
         if (op->u.peer.addr->sa_family == AF_UNIX) connect_locally(backend, op);
-        else hand_over(uring, op, false);
+        else uring_request(uring, op, false);
         break;
-    default: hand_over(uring, op, false);
+    default: uring_request(uring, op, false);
     }
+}
+
+static bool start_file(struct backend *backend, struct hark_op *op)
+{
+    struct uring *uring = self(backend);
+    if (!(uring->file_calls >> op->call & 1)) return false;
+    uring_request(uring, op, false);
+    return true;
 }
 
 static void put_cancel(struct uring *uring, struct hark_op *op)
@@ -172,7 +201,8 @@ static void put_cancel(struct uring *uring, struct hark_op *op)
     struct io_uring_sqe *sqe = take_entry(uring);
     if (sqe == NULL) {
         op->backend |= TO_CANCEL;
-        queue_push(&uring->backlog, op);
+        if (op_is_of_files(op)) uring->has_files_to_cancel = true;
+        else queue_push(&uring->backlog, op);
         return;
     }
     op->backend &= (uint8_t)~TO_CANCEL;
@@ -188,8 +218,17 @@ static void uring_cancel(struct backend *backend, struct hark_op *op)
         return;
     }
     if (op->backend & TO_START) queue_remove(&uring->backlog, op);
+    if (op->kind == OP_SEND_FILE) uring_drop_sending(backend, op);
     op->backend = 0;
-    backend_finish(backend, op, -ECANCELED);
+    if (op_is_of_files(op)) backend_finish_file(backend, op, -ECANCELED);
+    else backend_finish(backend, op, -ECANCELED);
+}
+
+static void cancel_files(struct uring *uring)
+{
+    uring->has_files_to_cancel = false;
+    for (struct hark_op *op = uring->files; op != NULL; op = op->next)
+        if (op->backend & TO_CANCEL) put_cancel(uring, op);
 }
 
 static void flush_backlog(struct uring *uring)
@@ -198,18 +237,8 @@ static void flush_backlog(struct uring *uring)
     uring->backlog.head = NULL;
     for (struct hark_op *op; (op = queue_pop(&all)) != NULL;) {
         if (op->backend & TO_CANCEL) put_cancel(uring, op);
-        else hand_over(uring, op, op->backend & POLLING);
+        else uring_request(uring, op, op->backend & POLLING);
     }
-}
-
-static void give_buffer(struct backend *backend, struct hark_pool *pool, uint32_t index)
-{
-    (void)backend;
-    struct io_uring_buf_ring *ring = pool->ring;
-    int mask = io_uring_buf_ring_mask((uint32_t)pool->room_bytes);
-    io_uring_buf_ring_add(ring, pool_buffer(pool, index), (unsigned)pool->bytes, (uint16_t)index,
-                          mask, 0);
-    io_uring_buf_ring_advance(ring, 1);
 }
 
 /* The kernel found no buffer. Were all of them out when it looked, or only then? In the second case
@@ -217,9 +246,8 @@ static void give_buffer(struct backend *backend, struct hark_pool *pool, uint32_
 static void out_of_buffers(struct backend *backend, struct hark_op *op)
 {
     struct hark_pool *pool = op->u.pool.pool;
-    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) backend_finish(backend, op, -ECANCELED);
-    else if (pool->out_count == pool->count) backend_starve(backend, op);
-    else hand_over(self(backend), op, pool->ring == NULL);
+    if (pool->out_count == pool->count) backend_starve(backend, op);
+    else hand_over_again(backend, op, pool->ring == NULL);
 }
 
 static void complete_pool(struct backend *backend, struct hark_op *op, int result, unsigned flags)
@@ -233,7 +261,7 @@ static void complete_pool(struct backend *backend, struct hark_op *op, int resul
         backend_report(backend, op, result, !(flags & IORING_CQE_F_MORE));
         return;
     }
-    if (has_buffer) give_buffer(backend, pool, index); /* it came with no bytes: trap 27 */
+    if (has_buffer) uring_give_buffer(backend, pool, index); /* it came with no bytes: trap 27 */
     if (result == -ENOBUFS) out_of_buffers(backend, op);
     else backend_finish(backend, op, result);
 }
@@ -241,14 +269,16 @@ static void complete_pool(struct backend *backend, struct hark_op *op, int resul
 static void complete_accept(struct backend *backend, struct hark_op *op, int result, unsigned flags)
 {
     struct uring *uring = self(backend);
-    if (result >= 0) {
+    if (result >= 0 && op->kind == OP_ACCEPT_ONE) {
+        backend_finish(backend, op, result);
+    } else if (result >= 0) {
         if (op->backend & ONE_SHOT) uring->features &= ~(unsigned)URING_MULTI_ACCEPT;
         backend_report(backend, op, result, !(flags & IORING_CQE_F_MORE));
     } else if (sys_is_table_full(-result)) {
-        sys_refuse_waiting(op->on.io->fd, &uring->reserve);
-        backend_pause(backend, op, -result);
+        if (sys_refuse_waiting(op->on.io->fd, &uring->reserve)) backend_pause(backend, op, -result);
+        else hand_over_again(backend, op, true);
     } else if (sys_is_connection_gone(-result)) {
-        hand_over(uring, op, false);
+        hand_over_again(backend, op, false);
     } else {
         backend_finish(backend, op, result);
     }
@@ -267,8 +297,7 @@ static void complete_send(struct backend *backend, struct hark_op *op, int resul
         is_all = moved == op->u.buf.len;
     }
     if (is_all) backend_finish(backend, op, (int64_t)moved);
-    else if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) backend_finish(backend, op, -ECANCELED);
-    else hand_over(self(backend), op, false);
+    else hand_over_again(backend, op, false);
 }
 
 /* Rule 4: the poll has answered. */
@@ -281,13 +310,11 @@ static void complete_poll(struct backend *backend, struct hark_op *op, int resul
     int64_t got = sys_try(op);
     if (got == SYS_NO_BUFFER) {
         out_of_buffers(backend, op);
-    } else if (got == -EAGAIN && op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) {
-        backend_finish(backend, op, -ECANCELED);
-    } else if (got == -EAGAIN && op->kind == OP_SENDTO) {
+    } else if (got == -EAGAIN && op_is_stuck(op)) {
         backend_pause(backend, op, EAGAIN); /* there is room here, but not where it goes */
     } else if (got == -EAGAIN) {
-        hand_over(self(backend), op, true);
-    } else if (op->kind == OP_ACCEPT) {
+        hand_over_again(backend, op, true);
+    } else if (op_accepts(op)) {
         complete_accept(backend, op, (int)got, 0);
     } else if (op->kind == OP_RECV_POOL && got > 0) {
         backend_report(backend, op, got, true);
@@ -297,11 +324,12 @@ static void complete_poll(struct backend *backend, struct hark_op *op, int resul
 }
 
 /* The multishot form is refused: the plain one tells whether kernel or caller is to blame. */
-static bool is_refused_multishot(struct uring *uring, struct hark_op *op, int result, uint8_t was)
+static bool is_refused_multishot(struct backend *backend, struct hark_op *op, int result,
+                                 uint8_t was)
 {
     if (result != -EINVAL || !(was & MULTI)) return false;
     op->backend |= ONE_SHOT;
-    hand_over(uring, op, false);
+    hand_over_again(backend, op, false);
     return true;
 }
 
@@ -309,29 +337,35 @@ static bool is_refused_multishot(struct uring *uring, struct hark_op *op, int re
 static bool is_tried_again(struct backend *backend, struct hark_op *op, int result)
 {
     if (result != -EAGAIN && result != -EINTR) return false;
-    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) backend_finish(backend, op, -ECANCELED);
-    else hand_over(self(backend), op, result == -EAGAIN);
+    hand_over_again(backend, op, result == -EAGAIN);
     return true;
 }
 
 static void complete(struct backend *backend, struct hark_op *op, int result, unsigned flags)
 {
-    struct uring *uring = self(backend);
     uint8_t was = op->backend;
+    if (op_is_of_files(op)) {
+        uring_complete_file(backend, op, result);
+        return;
+    }
     if (HARK_UNLIKELY(was & TO_CANCEL)) { /* after a result with more, the loop asks again */
-        queue_remove(&uring->backlog, op);
+        queue_remove(&self(backend)->backlog, op);
         op->backend &= (uint8_t)~TO_CANCEL;
     }
     if (!(flags & IORING_CQE_F_MORE)) op->backend &= ONE_SHOT;
+    if (HARK_UNLIKELY(op->kind == OP_SEND_FILE)) {
+        uring_complete_sending(backend, op, result);
+        return;
+    }
     if (HARK_UNLIKELY(was & POLLING)) {
         complete_poll(backend, op, result);
         return;
     }
-    if (HARK_UNLIKELY(result < 0) && is_refused_multishot(uring, op, result, was)) return;
+    if (HARK_UNLIKELY(result < 0) && is_refused_multishot(backend, op, result, was)) return;
     if (HARK_UNLIKELY(result < 0) && is_tried_again(backend, op, result)) return;
     switch (op->kind) {
     case OP_RECV_POOL: complete_pool(backend, op, result, flags); break;
-    case OP_ACCEPT: complete_accept(backend, op, result, flags); break;
+    case OP_ACCEPT: case OP_ACCEPT_ONE: complete_accept(backend, op, result, flags); break;
     case OP_SEND: case OP_SENDV:
         if (HARK_LIKELY(result >= 0)) complete_send(backend, op, result);
         else backend_finish(backend, op, result);
@@ -358,7 +392,7 @@ static unsigned harvest(struct backend *backend, unsigned most)
             if (!(cqe->flags & IORING_CQE_F_MORE)) uring->is_wake_armed = false;
             if (cqe->res == -EINVAL) uring->features &= ~(unsigned)URING_MULTI_POLL;
             meant++;
-        } else if (tag != TAG_IGNORE && tag != LIBURING_UDATA_TIMEOUT) {
+        } else if (tag != TAG_IGNORE) {
             struct hark_op *op = (struct hark_op *)(uintptr_t)tag;
             if (op->state == STATE_DONE || meant >= most) break;
             complete(backend, op, cqe->res, cqe->flags);
@@ -385,7 +419,7 @@ static void arm_wake(struct uring *uring)
 }
 
 /* Something waits for the loop to enter the kernel, though nothing is to be submitted. */
-static bool has_kernel_work(const struct uring *uring)
+bool uring_has_kernel_work(const struct uring *uring)
 {
     unsigned flags = __atomic_load_n(uring->ring.sq.kflags, __ATOMIC_RELAXED);
     unsigned wanted = IORING_SQ_CQ_OVERFLOW;
@@ -393,19 +427,34 @@ static bool has_kernel_work(const struct uring *uring)
     return flags & wanted;
 }
 
+/* Before Linux 5.11 the kernel takes no time limit here. liburing's way would be a timeout that
+ * also ends with the next completion; later kernels may take the end of the one before for that,
+ * and the sleep goes on without any. */
+static int submit_and_poll(struct uring *uring, int64_t timeout_ns)
+{
+    struct pollfd ready = { .fd = uring->ring.ring_fd, .events = POLLIN };
+    struct timespec timeout = clock_timespec(timeout_ns);
+    int got = uring_has_kernel_work(uring) ? io_uring_submit_and_get_events(&uring->ring)
+                                           : io_uring_submit(&uring->ring);
+    if (got < 0) return got;
+    return ppoll(&ready, 1, &timeout, NULL) < 0 ? -errno : 0;
+}
+
 /* Hands over what is queued and, with timeout_ns != 0, sleeps for a completion. */
 static int enter(struct uring *uring, int64_t timeout_ns)
 {
     int got;
     if (timeout_ns == 0) {
-        if (io_uring_sq_ready(&uring->ring) == 0 && !has_kernel_work(uring)) return 0;
+        if (io_uring_sq_ready(&uring->ring) == 0 && !uring_has_kernel_work(uring)) return 0;
         got = io_uring_submit_and_get_events(&uring->ring);
     } else if (timeout_ns < 0) {
         got = io_uring_submit_and_wait(&uring->ring, 1);
+    } else if (HARK_UNLIKELY(!(uring->features & URING_TIMED_WAIT))) {
+        got = submit_and_poll(uring, timeout_ns);
     } else {
         struct io_uring_cqe *cqe;
-        struct __kernel_timespec ts = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
-        got = io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &ts, NULL);
+        struct __kernel_timespec limit = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
+        got = io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &limit, NULL);
     }
     switch (got) { /* all of these: harvest, and the loop comes back */
     case -ETIME: case -EINTR: case -EBUSY: case -EAGAIN: return 0;
@@ -421,23 +470,33 @@ static int enable(struct uring *uring)
     return result < 0 ? -errno : 0;
 }
 
-static int uring_wait(struct backend *backend, int64_t timeout_ns, unsigned most)
+/* What has to be in the submission queue before the kernel is entered. */
+int uring_prepare(struct uring *uring)
 {
-    struct uring *uring = self(backend);
     if (HARK_UNLIKELY(!uring->is_enabled)) {
         int error = uring->features & URING_SINGLE ? enable(uring) : 0;
         if (error < 0) return error;
         uring->is_enabled = true;
     }
     if (HARK_UNLIKELY(uring->backlog.head != NULL)) flush_backlog(uring);
+    if (HARK_UNLIKELY(uring->has_files_to_cancel)) cancel_files(uring);
     if (HARK_UNLIKELY(!uring->is_wake_armed)) arm_wake(uring);
+    return 0;
+}
+
+static int uring_wait(struct backend *backend, int64_t timeout_ns, unsigned most)
+{
+    struct uring *uring = self(backend);
+    int error = uring_prepare(uring);
+    if (HARK_UNLIKELY(error < 0)) return error;
     if (uring->harvests < LIMIT_HARVESTS && harvest(backend, most) != 0) {
         uring->harvests++;
         return 0;
     }
     uring->harvests = 0;
-    bool has_backlog = uring->backlog.head != NULL || !uring->is_wake_armed;
-    int error = enter(uring, has_backlog ? 0 : timeout_ns);
+    bool has_backlog = uring->backlog.head != NULL || uring->has_files_to_cancel ||
+                       !uring->is_wake_armed;
+    error = enter(uring, has_backlog ? 0 : timeout_ns);
     harvest(backend, most);
     return error;
 }
@@ -453,49 +512,6 @@ static int uring_adopt(struct backend *backend, struct hark_io *io)
 
 static void uring_forget(struct backend *backend, struct hark_io *io) { (void)backend, (void)io; }
 
-enum { PAGE_BYTES = 4096 };
-
-static size_t ring_bytes(const struct hark_pool *pool)
-{
-    return pool->room_bytes * sizeof(struct io_uring_buf) + 2 * PAGE_BYTES;
-}
-
-/* pool->room_bytes counts the entries of the ring: a power of two. The ring begins on a page; the
- * page before holds the address to free. */
-static int attach_pool(struct backend *backend, struct hark_pool *pool)
-{
-    struct uring *uring = self(backend);
-    if (!(uring->features & URING_BUFFER_RING) || uring->next_group > UINT16_MAX) return -ENOSYS;
-    pool->room_bytes = 1;
-    while (pool->room_bytes < pool->count) pool->room_bytes *= 2;
-    char *memory = backend_resize(backend, NULL, 0, ring_bytes(pool));
-    if (memory == NULL) return -ENOMEM;
-    uintptr_t first = (uintptr_t)memory + sizeof memory + PAGE_BYTES - 1;
-    struct io_uring_buf_ring *ring = (void *)(first & ~(uintptr_t)(PAGE_BYTES - 1));
-    ((char **)(void *)ring)[-1] = memory;
-    struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)ring,
-                                    .ring_entries = (uint32_t)pool->room_bytes,
-                                    .bgid = (uint16_t)uring->next_group };
-    int error = io_uring_register_buf_ring(&uring->ring, &reg, 0);
-    if (error != 0) {
-        backend_resize(backend, memory, ring_bytes(pool), 0);
-        return error;
-    }
-    pool->group = uring->next_group++;
-    pool->ring = ring;
-    io_uring_buf_ring_init(ring);
-    for (uint32_t i = 0; i < pool->count; i++) give_buffer(backend, pool, i);
-    return 0;
-}
-
-static void detach_pool(struct backend *backend, struct hark_pool *pool)
-{
-    if (pool->ring == NULL) return;
-    (void)io_uring_unregister_buf_ring(&self(backend)->ring, pool->group); /* no op uses it */
-    backend_resize(backend, ((char **)pool->ring)[-1], ring_bytes(pool), 0);
-    pool->ring = NULL;
-}
-
 static size_t headers_bytes(const struct uring *uring)
 {
     return uring->ring.sq.ring_entries * sizeof(struct msghdr);
@@ -505,13 +521,13 @@ static int uring_open(struct backend *backend, char *why, size_t room_bytes)
 {
     struct uring *uring = backend_resize(backend, NULL, 0, sizeof *uring);
     if (uring == NULL) return -ENOMEM;
-    *uring = (struct uring){ .reserve = -1 };
+    *uring = (struct uring){ .reserve = -1, .lent_fd = -1 };
     int error = uring_setup(uring, why, room_bytes);
     if (error != 0) goto no_ring;
     error = -ENOMEM;
     uring->headers = backend_resize(backend, NULL, 0, headers_bytes(uring));
     if (uring->headers == NULL) goto no_headers;
-    error = uring->wake_fd = sys_wake_open();
+    error = uring->wake_fd = uring_eventfd();
     if (error < 0) goto no_wake;
     uring->reserve = sys_reserve_open();
     backend->state = uring;
@@ -531,7 +547,11 @@ static void uring_close(struct backend *backend)
 {
     struct uring *uring = self(backend);
     backend_resize(backend, uring->headers, headers_bytes(uring), 0);
-    io_uring_queue_exit(&uring->ring);
+    uring_free_buffers(backend);
+    /* A child does not have the ring's memory, and may have its own where that was. */
+    if (backend->is_inherited) (void)sys_close(uring->ring.ring_fd);
+    else io_uring_queue_exit(&uring->ring);
+    if (uring->lent_fd >= 0) (void)sys_close(uring->lent_fd);
     (void)sys_close(uring->wake_fd); /* an eventfd of ours: closing it cannot lose anything */
     if (uring->reserve >= 0) (void)sys_close(uring->reserve);
     backend_resize(backend, uring, sizeof *uring, 0);
@@ -540,6 +560,8 @@ static void uring_close(struct backend *backend)
 const struct backend_ops uring_backend = {
     .name = "io_uring", .open = uring_open, .close = uring_close, .adopt = uring_adopt,
     .forget = uring_forget, .start = uring_start, .cancel = uring_cancel, .wait = uring_wait,
-    .wake = uring_wake, .attach_pool = attach_pool, .detach_pool = detach_pool,
-    .give_buffer = give_buffer,
+    .wake = uring_wake, .lend = uring_lend, .hand_over = uring_hand_over,
+    .start_file = start_file, .each_file = uring_each_file,
+    .attach_pool = uring_attach_pool, .detach_pool = uring_detach_pool,
+    .give_buffer = uring_give_buffer,
 };

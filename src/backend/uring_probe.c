@@ -23,21 +23,23 @@ static const uint8_t needed[] = {
     IORING_OP_RECV, IORING_OP_RECVMSG, IORING_OP_SEND, IORING_OP_SENDMSG,
 };
 
-static const struct { const char *kernel; unsigned features; } masks[] = {
-    { "5.10", 0 },
+static const struct mask { const char *kernel; unsigned features; enum uring_age age; } masks[] = {
+    { "none", URING_ALL, URING_AGE_NEW },
+    { "", URING_ALL, URING_AGE_NEW },
+    { "5.10", 0, URING_AGE_5_10 },
     { "5.19", URING_COOP | URING_MULTI_ACCEPT | URING_BUFFER_RING | URING_MULTI_POLL |
-              URING_TIMED_WAIT },
-    { "6.1", URING_ALL },
+              URING_TIMED_WAIT, URING_AGE_5_19 },
+    { "6.1", URING_ALL, URING_AGE_6_1 },
 };
 
-/* What the environment leaves of the features; -1: the mask is unknown. */
-static int masked(void)
+/* What the environment leaves of the ring; NULL: the mask is unknown. */
+static const struct mask *masked(void)
 {
-    const char *mask = getenv("HARK_URING_MASK");
-    if (mask == NULL || *mask == '\0' || strcmp(mask, "none") == 0) return URING_ALL;
+    const char *wanted = getenv("HARK_URING_MASK");
+    if (wanted == NULL) wanted = "none";
     for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++)
-        if (strcmp(mask, masks[i].kernel) == 0) return (int)masks[i].features;
-    return -1;
+        if (strcmp(wanted, masks[i].kernel) == 0) return &masks[i];
+    return NULL;
 }
 
 /* R_DISABLED: with SINGLE_ISSUER the one thread is whoever enables the ring, which need not be the
@@ -92,6 +94,7 @@ static int check_ops(struct uring *uring, char *why, size_t room_bytes)
         snprintf(text, sizeof text, "operation %d", needed[i]);
         error = lacks(why, room_bytes, text);
     }
+    if (error == 0) uring->file_calls = uring_file_calls(probe, masked()->age);
     io_uring_free_probe(probe);
     return error;
 }
@@ -128,7 +131,7 @@ void uring_describe(const struct uring *uring, char *why, size_t room_bytes)
              f & URING_MULTI_ACCEPT ? "multishot" : "one-shot",
              f & URING_MULTI_RECV ? "multishot" : "one-shot",
              f & URING_BUFFER_RING ? "a ring" : "hark's own list",
-             f & URING_TIMED_WAIT ? "timed wait" : "timeouts as requests");
+             f & URING_TIMED_WAIT ? "timed wait" : "sleeps by poll");
 }
 
 static int refuse_setup(char *why, size_t room_bytes, int error)
@@ -143,19 +146,17 @@ static int refuse_setup(char *why, size_t room_bytes, int error)
 
 int uring_setup(struct uring *uring, char *why, size_t room_bytes)
 {
-    int allowed = masked();
-    if (allowed < 0)
+    const struct mask *mask = masked();
+    if (mask == NULL)
         return refuse(why, room_bytes, -EINVAL,
                       "HARK_URING_MASK is not one of 5.10, 5.19, 6.1, none");
-    int error = set_up(uring, (unsigned)allowed);
+    int error = set_up(uring, mask->features);
     if (error != 0) return refuse_setup(why, room_bytes, error);
     error = check(uring, why, room_bytes);
     if (error != 0) {
         io_uring_queue_exit(&uring->ring);
         return error;
     }
-    if (!(uring->features & URING_TIMED_WAIT))
-        uring->ring.features &= ~(unsigned)IORING_FEAT_EXT_ARG;
     if (!(uring->ring.features & IORING_FEAT_EXT_ARG))
         uring->features &= ~(unsigned)URING_TIMED_WAIT;
     (void)io_uring_ring_dontfork(&uring->ring); /* a child must not see it; harmless if refused */

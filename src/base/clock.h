@@ -25,7 +25,7 @@ static inline int clock_ms_round_up(int64_t timeout_ns)
 static inline struct timespec clock_timespec(int64_t timeout_ns)
 {
     return (struct timespec){ .tv_sec = timeout_ns / 1000000000,
-                              .tv_nsec = timeout_ns % 1000000000 };
+                              .tv_nsec = (long)(timeout_ns % 1000000000) };
 }
 
 /* a + b for a >= 0, saturating at both ends of what a moment can be. */

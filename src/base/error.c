@@ -2,10 +2,15 @@
 #include <errno.h>
 #include <hark/error.h>
 
+#include "calls.h"
+
 struct error_row { int error, os_error; const char *name, *text; };
 
 #define ERROR_ROW(name, number, text) { HARK_##name, name, #name, text },
 #define EUNKNOWN (-1) /* no errno of this number */
+#define ECLOSED (-1)
+#define ENONAME (-1)
+#define ESERVER (-1)
 
 static const struct error_row rows[] = { HARK_ERRORS(ERROR_ROW) };
 
@@ -35,6 +40,7 @@ const char *hark_error_name(int64_t error)
 int hark_error_from_os(int os_error)
 {
     if (os_error == 0) return HARK_OK;
+    os_error = call_errno(os_error);
     if (os_error == EWOULDBLOCK) return HARK_EAGAIN;
     if (os_error == EOPNOTSUPP || os_error == ENOTSUP) return HARK_EOPNOTSUPP;
     for (int i = 0; i < ROW_COUNT; i++)

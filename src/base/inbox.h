@@ -32,15 +32,16 @@ static inline bool inbox_push(struct inbox *inbox, void *item, void **next)
     return head == INBOX_ASLEEP;
 }
 
-/* Makes the owner's next sleep end at once. Any thread. True: it sleeps and must be woken. */
+/* Makes the owner's next sleep end at once. Any thread. True: it sleeps and must be woken. Writes
+ * also where there is something already: whoever takes that sees all that came before the nudge. */
 static inline bool inbox_nudge(struct inbox *inbox)
 {
-    void *head = atomic_load_explicit(&inbox->head, memory_order_relaxed);
-    while (head == NULL || head == INBOX_ASLEEP) {
-        if (atomic_compare_exchange_weak(&inbox->head, &head, INBOX_NUDGED))
-            return head == INBOX_ASLEEP;
-    }
-    return false; /* there is something already */
+    void *head = atomic_load_explicit(&inbox->head, memory_order_relaxed), *nudged;
+    do {
+        nudged = head == NULL || head == INBOX_ASLEEP ? INBOX_NUDGED : head;
+    } while (!atomic_compare_exchange_weak_explicit(&inbox->head, &head, nudged,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    return head == INBOX_ASLEEP;
 }
 
 /* Announces a sleep. Owner only. False: something came, do not sleep. */

@@ -51,7 +51,7 @@ int address_parse(const char *command, const char *text, struct address *address
         return TOOL_FAILED;
     }
     memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
-    address->len = found->ai_addrlen;
+    address->len = (socklen_t)found->ai_addrlen;
     freeaddrinfo(found);
     return TOOL_OK;
 }

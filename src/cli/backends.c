@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format.h"
+#include "show/format.h"
 #include "options.h"
 #include "tool.h"
 
@@ -41,6 +41,28 @@ static void choose(struct choice *choice)
     if (choice->override) setenv("HARK_BACKEND", choice->override, 1);
 }
 
+/* All there are, and whose they are: why one is not in this build. */
+static const struct { const char *name, *where; } known[] = {
+    { "io_uring", "of Linux, by liburing" }, { "epoll", "of Linux" },
+    { "kqueue", "of macOS and the BSDs" }, { "poll", "of POSIX systems" },
+    { "select", "of POSIX systems" }, { "iocp", "of Windows" },
+};
+
+static bool is_built(const char *wanted)
+{
+    const char *name;
+    for (size_t i = 0; (name = hark_backend_name(i)); i++)
+        if (strcmp(name, wanted) == 0) return true;
+    return false;
+}
+
+static void print_absent(void)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!is_built(known[i].name))
+            printf("%-10s %-8s not in this build: %s\n", known[i].name, "absent", known[i].where);
+}
+
 static void print_text(const struct choice *choice)
 {
     const char *name;
@@ -52,6 +74,7 @@ static void print_text(const struct choice *choice)
         if (*why) printf("%-10s %-8s %s\n", name, state, why);
         else printf("%-10s %s\n", name, state);
     }
+    print_absent();
     printf("auto       %s\n", choice->automatic[0] ? choice->automatic : "none works here");
     if (!choice->override) return;
     if (choice->error == 0)

@@ -15,6 +15,11 @@ _hark_working_backends() {
     done
 }
 
+_hark_files() {
+    compopt -o filenames 2>/dev/null # fails outside of a completion, where it means nothing
+    mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}
+
 _hark() {
     local hark=$1 word=$2 previous=$3 command=${COMP_WORDS[1]} words
     COMPREPLY=()
@@ -32,10 +37,17 @@ _hark() {
     case $previous in
         --backend)
             mapfile -t COMPREPLY < <(compgen -W "$(_hark_working_backends "$hark")" -- "$word") ;;
-        --picture)
-            compopt -o filenames 2>/dev/null # fails outside of a completion, where it means nothing
-            mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        --mode)
+            mapfile -t COMPREPLY < <(compgen -W "auto preload bpf procfs" -- "$word") ;;
+        -p)
+            mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && printf '%s ' [0-9]*)" -- "$word") ;;
+        --picture | --fold | --svg)
+            _hark_files "$word" ;;
         *)
+            if [[ $command == stalls && $previous == --json ]]; then # a flag of the other commands
+                _hark_files "$word"
+                return
+            fi
             [[ $word == -* ]] || return 0
             words=$("$hark" "$command" --help 2>/dev/null | _hark_first_words)
             mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word") ;;

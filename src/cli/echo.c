@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "address.h"
-#include "format.h"
+#include "show/format.h"
 #include "options.h"
 #include "server.h"
 #include "tool.h"

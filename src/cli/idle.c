@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "show/format.h"
 #include "idle.h"
+#include "idle_system.h"
 #include "options.h"
 #include "tool.h"
 
@@ -24,9 +25,9 @@ static const char about[] =
     "their own, on one processor. For 100, 1,000, ... idle connections up to --connections it\n"
     "tells what a round trip costs: processor time and system calls of the server, median and\n"
     "99th percentile of what the client waits; and the server's resident memory for each idle\n"
-    "connection. System calls are counted by ptrace(2), after the timing. Each backend is asked\n"
-    "for by name, whatever HARK_BACKEND says; select is measured as far as its 1,024 descriptors\n"
-    "go.\n"
+    "connection. System calls are counted by ptrace(2), after the timing; not on Windows. Each\n"
+    "backend is asked for by name, whatever HARK_BACKEND says; select is measured as far as its\n"
+    "1,024 descriptors go.\n"
     "Ctrl-C prints what was measured so far and exits with 0, or 130 if that is nothing. A wrong\n"
     "byte or a lost connection is told and ends with 1.\n";
 
@@ -190,8 +191,8 @@ static int run(struct idle_plan *plan)
     if (code != TOOL_OK) return code;
     set_levels(plan);
     machine_look(&report.machine);
-    signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would take the children's ends away */
-    (void)tool_interrupt_descriptor(); /* opened before the first signal */
+    report.step_ns = idle_clock_step_ns();
+    idle_child_begin();
     tool_catch_interrupts(NULL);
     measure(&report);
     if (idle_report_has_figures(&report)) return show(&report);
@@ -206,6 +207,8 @@ int idle_main(int argc, char **argv)
         .picture = "hark-idle.svg",
     };
     bool has_no_picture = false;
+    int child_code = idle_child_main(argc, argv);
+    if (child_code >= 0) return child_code;
     const struct option table[] = {
         { "--connections", "N", "idle connections at the last level (10,000)", OPTION_COUNT,
           &plan.connections, 1, 1000000 },

@@ -1,22 +1,21 @@
 /* hark idle: what its parts say to each other.
  *
- *   coordinator (idle.c, idle_measure.c) --fork--> server, traced for its calls (idle_server.c)
- *        \-------------------------------fork--> clients, in their own process (idle_client.c)
+ *   coordinator (idle.c, idle_measure.c) --starts--> server, traced for its calls (idle_server.c)
+ *        \-------------------------------starts--> clients, in their own process (idle_client.c)
  *
  * A process has too few descriptors for both ends of 10,000 connections, and processor time is
  * counted by process. Each backend gets fresh processes, so that figures do not mix. Neither child
- * outlives the coordinator. */
+ * outlives the coordinator. What the system has to do for that is told in idle_system.h. */
 #ifndef CLI_IDLE_H
 #define CLI_IDLE_H
 
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "machine.h"
+#include "show/machine.h"
 
 enum { IDLE_LEVELS = 8, IDLE_BACKENDS = 8, IDLE_NOTE = 200, IDLE_ACTIVE_MAX = 64 };
 
@@ -56,6 +55,7 @@ struct idle_report {
     struct idle_row rows[IDLE_BACKENDS];
     bool is_interrupted;
     bool has_picture;
+    int64_t step_ns;          /* by which processor time advances; 0: too little to matter */
     char scaled[IDLE_NOTE];   /* why there are fewer connections than asked for; or empty */
 };
 
@@ -67,7 +67,7 @@ struct idle_server_order {
 
 struct idle_server_answer {
     int64_t open_count;
-    in_port_t port;           /* network order; only in the first answer, after opening */
+    uint16_t port;           /* network order; only in the first answer, after opening */
     int64_t room;             /* connections it has descriptors for; likewise */
     char error[IDLE_NOTE];    /* why there is no server; then the process ends */
 };
@@ -91,15 +91,21 @@ struct idle_client_answer {
     char error[IDLE_NOTE];    /* empty if all went well */
 };
 
-struct idle_client_setup {
-    const struct idle_plan *plan;
-    in_port_t port;
-    pid_t server;             /* whose processor time is read */
+/* What a child is to do; it goes to another process as it is. */
+struct idle_task {
+    bool is_server;           /* else it is the clients */
+    char backend[32];         /* of the server */
+    uint16_t port;           /* that the clients connect to, network order */
+    int64_t server;           /* the process whose time they read */
+    int64_t connections, active, message_bytes;
+    int processor;            /* to run on */
 };
 
-/* Run in the children, on a SOCK_SEQPACKET socket to the coordinator, until it is closed. */
-int idle_serve(int control, const struct idle_plan *plan, const char *backend);
-int idle_talk(int control, const struct idle_client_setup *setup);
+/* Does it, on a socket to the coordinator, until that is closed. Gives an exit code. */
+int idle_run(int control, const struct idle_task *task);
+
+int idle_serve(int control, const struct idle_task *task);
+int idle_talk(int control, const struct idle_task *task);
 
 /* Counts the system calls that a child enters while other processes make it work. */
 struct idle_trace {
@@ -110,8 +116,8 @@ struct idle_trace {
     bool is_entry;            /* the next stop at a system call is an entry */
 };
 
-/* Begins to trace a child. Gives 0, or -1 if it is refused; errno says why. */
-int idle_trace_start(struct idle_trace *trace, pid_t pid);
+/* Begins to trace a child. Gives 0, or -1 with why not. */
+int idle_trace_start(struct idle_trace *trace, int64_t process, char why[IDLE_NOTE]);
 
 /* Lets the child run and counts until `done` can be read. Gives 0, or -1; EINTR means Ctrl-C. */
 int idle_trace_until(struct idle_trace *trace, int done);

@@ -4,24 +4,23 @@
  * calls is exact.
  *
  * Processor time of the server is read from outside, by its clock, at the edges of seven windows;
- * the median of these is the answer, so that one disturbance does not count. */
-#include <arpa/inet.h>
-#include <errno.h>
+ * the median of these is the answer, so that one disturbance does not count. A clock that advances
+ * by large steps gets fewer and longer windows. */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <netinet/tcp.h>
 
 #include "content.h"
 #include "histogram.h"
 #include "idle.h"
+#include "idle_system.h"
 #include "tool.h"
 
-enum { WINDOWS = 7, SOURCES = 32, WARM_UP_TRIPS = 200, ECHO_SECONDS = 10, PART_BYTES = 65536 };
+enum {
+    WINDOWS = 7, WINDOW_STEPS = 60, /* of the clock, in a window; fewer say little */
+    SOURCES = 32, WARM_UP_TRIPS = 200, ECHO_SECONDS = 10, PART_BYTES = 65536,
+};
 
 struct talker {
     int fd;
@@ -29,8 +28,8 @@ struct talker {
 };
 
 struct clients {
-    const struct idle_client_setup *setup;
-    clockid_t server_clock;
+    const struct idle_task *task;
+    intptr_t server_clock;
     struct talker talkers[IDLE_ACTIVE_MAX];
     int64_t talker_next;
     int *idle;
@@ -42,53 +41,24 @@ struct clients {
 
 static int fail(struct clients *clients, const char *what)
 {
-    snprintf(clients->error, IDLE_NOTE, "%s: %s", what, strerror(errno));
+    snprintf(clients->error, IDLE_NOTE, "%s: %s", what, idle_system_error());
     return -1;
 }
 
-/* Connects from 127.0.0.2 and up. Gives the descriptor, or -1 with the error told. */
+/* Connects from 127.0.0.2 and up. Gives the socket, or -1 with the error told. */
 static int connect_one(struct clients *clients, int64_t number)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return fail(clients, "a client's socket");
-    struct sockaddr_in source = {
-        .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (uint32_t)(number % SOURCES)),
-    };
-    struct sockaddr_in server = {
-        .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-        .sin_port = clients->setup->port,
-    };
-    int on = 1;
-    /* A reset at the end instead of a minute of TIME_WAIT for each of 10,000. */
-    struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-    struct timeval patience = { .tv_sec = ECHO_SECONDS };
-    bool is_set = setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0 &&
-                  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0 &&
-                  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
-                  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
-                  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
-    if (is_set && bind(fd, (struct sockaddr *)&source, sizeof source) == 0 &&
-        connect(fd, (struct sockaddr *)&server, sizeof server) == 0) return fd;
-    (void)fail(clients, "a client's connection");
-    close(fd);
-    return -1;
+    uint32_t source = INADDR_LOOPBACK + 1 + (uint32_t)(number % SOURCES);
+    int fd = idle_connect(source, clients->task->port, ECHO_SECONDS);
+    return fd < 0 ? fail(clients, "a client's connection") : fd;
 }
 
 /* Sends len bytes and receives as many. Gives the nanoseconds that took, or -1. */
 static int64_t exchange(struct clients *clients, int fd, size_t len)
 {
     int64_t before = tool_clock_ns();
-    if (send(fd, clients->message, len, MSG_NOSIGNAL) != (ssize_t)len)
-        return fail(clients, "a client's send");
-    for (size_t got = 0; got < len;) {
-        ssize_t n = recv(fd, clients->echo + got, len - got, 0);
-        if (n < 0 && errno == EAGAIN) errno = ETIMEDOUT;
-        if (n == 0) errno = ECONNRESET;
-        if (n <= 0) return fail(clients, "no echo");
-        got += (size_t)n;
-    }
+    if (idle_send(fd, clients->message, len) < 0) return fail(clients, "a client's send");
+    if (idle_receive(fd, clients->echo, len) < 0) return fail(clients, "no echo");
     return tool_clock_ns() - before;
 }
 
@@ -96,7 +66,7 @@ static int64_t exchange(struct clients *clients, int fd, size_t len)
  * Gives the nanoseconds from sending to the echo, without making and comparing the bytes, or -1. */
 static int64_t round_trip(struct clients *clients, struct talker *talker, uint64_t seed)
 {
-    size_t size = (size_t)clients->setup->plan->message_bytes;
+    size_t size = (size_t)clients->task->message_bytes;
     int64_t took_ns = 0;
     for (size_t done = 0; done < size;) {
         size_t part = size - done < PART_BYTES ? size - done : PART_BYTES;
@@ -120,7 +90,7 @@ static int64_t round_trip(struct clients *clients, struct talker *talker, uint64
 static int64_t next_trip(struct clients *clients)
 {
     int64_t number = clients->talker_next;
-    clients->talker_next = (number + 1) % clients->setup->plan->active;
+    clients->talker_next = (number + 1) % clients->task->active;
     return round_trip(clients, &clients->talkers[number], (uint64_t)number + 1);
 }
 
@@ -133,7 +103,7 @@ static int round_trips(struct clients *clients, int64_t count)
 
 static int connect_active(struct clients *clients)
 {
-    for (int64_t i = 0; i < clients->setup->plan->active; i++) {
+    for (int64_t i = 0; i < clients->task->active; i++) {
         clients->talkers[i].fd = connect_one(clients, i);
         if (clients->talkers[i].fd < 0) return -1;
     }
@@ -160,11 +130,11 @@ static int check_idle(struct clients *clients, int64_t count)
     return 0;
 }
 
-static int64_t server_ns(const struct clients *clients)
+static int window_count(int64_t duration_ns)
 {
-    struct timespec now = {0};
-    clock_gettime(clients->server_clock, &now);
-    return now.tv_sec * HARK_SECOND + now.tv_nsec;
+    int64_t window_ns = idle_clock_step_ns() * WINDOW_STEPS;
+    int64_t count = window_ns > 0 ? duration_ns / window_ns : WINDOWS;
+    return count < 1 ? 1 : count > WINDOWS ? WINDOWS : (int)count;
 }
 
 static int rising(const void *a, const void *b)
@@ -178,9 +148,10 @@ static int talk(struct clients *clients, int64_t duration_ns, struct idle_client
     double costs[WINDOWS];
     memset(&clients->latency, 0, sizeof clients->latency);
     int64_t start = tool_clock_ns(), now = start;
-    for (int window = 0; window < WINDOWS; window++) {
-        int64_t end = start + duration_ns / WINDOWS * (window + 1), trips = 0;
-        int64_t before = server_ns(clients);
+    int windows = window_count(duration_ns);
+    for (int window = 0; window < windows; window++) {
+        int64_t end = start + duration_ns / windows * (window + 1), trips = 0;
+        int64_t before = idle_clock_ns(clients->server_clock);
         do {
             int64_t took = next_trip(clients);
             if (took < 0) return -1;
@@ -188,11 +159,12 @@ static int talk(struct clients *clients, int64_t duration_ns, struct idle_client
             trips++;
             now = tool_clock_ns();
         } while (now < end);
-        costs[window] = (double)(server_ns(clients) - before) / 1e3 / (double)trips;
+        int64_t spent = idle_clock_ns(clients->server_clock) - before;
+        costs[window] = (double)spent / 1e3 / (double)trips;
         answer->round_trips += trips;
     }
-    qsort(costs, WINDOWS, sizeof *costs, rising);
-    answer->processor_us = costs[WINDOWS / 2];
+    qsort(costs, (size_t)windows, sizeof *costs, rising);
+    answer->processor_us = costs[windows / 2];
     answer->p50_us = (double)histogram_at(&clients->latency, 0.5) / 1e3;
     answer->p99_us = (double)histogram_at(&clients->latency, 0.99) / 1e3;
     return 0;
@@ -212,20 +184,20 @@ static int obey(struct clients *clients, const struct idle_client_order *order,
     return -1;
 }
 
-int idle_talk(int control, const struct idle_client_setup *setup)
+int idle_talk(int control, const struct idle_task *task)
 {
     static struct clients clients;
-    clients.setup = setup;
-    clients.idle = calloc((size_t)setup->plan->connections, sizeof *clients.idle);
+    clients.task = task;
+    clients.idle = calloc((size_t)task->connections, sizeof *clients.idle);
     clients.message = malloc(PART_BYTES);
     clients.echo = malloc(PART_BYTES);
     if (!clients.idle || !clients.message || !clients.echo) return 1;
-    if (clock_getcpuclockid(setup->server, &clients.server_clock) != 0) return 1;
+    if (idle_clock_open(task->server, &clients.server_clock) < 0) return 1;
     struct idle_client_order order;
-    while (recv(control, &order, sizeof order, 0) == (ssize_t)sizeof order) {
+    while (idle_receive(control, &order, sizeof order) == 0) {
         struct idle_client_answer answer = {0};
         (void)obey(&clients, &order, &answer); /* the answer's text tells */
-        if (send(control, &answer, sizeof answer, MSG_NOSIGNAL) != (ssize_t)sizeof answer) break;
+        if (idle_send(control, &answer, sizeof answer) < 0) break;
     }
     return 0; /* the end of the process frees and resets the rest */
 }

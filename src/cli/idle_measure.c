@@ -1,22 +1,14 @@
-/* Measures one backend for hark idle: forks a server and its clients, leads them through the levels
- * and writes down what they say.
+/* Measures one backend for hark idle: starts a server and its clients, leads them through the
+ * levels and writes down what they say.
  *
  * At each level: connect up to it, warm up, talk and time, look at the server's memory, let some of
  * the idle ones talk, and only then trace. Tracing makes each system call many times dearer, so
  * nothing is timed under it. */
-#include <errno.h>
-#include <poll.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "format.h"
+#include "show/format.h"
 #include "idle.h"
+#include "idle_system.h"
 #include "tool.h"
 
 enum {
@@ -25,18 +17,12 @@ enum {
     TRACED_TRIPS = 300,
     ANSWER_SECONDS = 30,
     END_SECONDS = 5,
-    CONTROL = 3,            /* the control socket in a child */
-};
-
-struct child {
-    pid_t pid;
-    int control;
 };
 
 struct run {
     const struct idle_plan *plan;
     struct idle_row *row;
-    struct child server, clients;
+    struct idle_child server, clients;
     int64_t room;           /* connections that the server can hold */
     int64_t base_bytes;     /* its memory without idle ones; < 0: not known */
     int processor;          /* that both children run on */
@@ -52,72 +38,30 @@ static int fail(struct run *run, const char *what, const char *why)
 /* Server and clients never work at the same time, so one processor is enough for both. On two,
  * waking the other one costs more than the round trip itself, or not, as the scheduler likes:
  * figures would differ by a factor of four from run to run. */
-static void pin(int processor)
+int idle_run(int control, const struct idle_task *task)
 {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    if (processor >= 0 && processor < CPU_SETSIZE) CPU_SET((size_t)processor, &one);
-    (void)sched_setaffinity(0, sizeof one, &one); /* refused: noisier, and still right */
-}
-
-/* Leaves a child with its standard descriptors and the control socket, and nothing else: a copy of
- * the coordinator's end would keep the other child from seeing it close. */
-static void settle_child(pid_t parent, int control)
-{
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not refused for a valid signal */
-    if (getppid() != parent) _exit(1);
-    /* Ctrl-C reaches the whole group; the coordinator decides what it ends. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    if (control != CONTROL && dup2(control, CONTROL) < 0) _exit(1);
-    if (close_range(CONTROL + 1, ~0U, 0) < 0)
-        for (int fd = CONTROL + 1; fd < 1024; fd++) close(fd); /* before Linux 5.9 */
-}
-
-/* Forks. Gives 1 in the child, 0 in the coordinator, -1 with errno if there is no child. */
-static int start_child(struct child *child)
-{
-    int ends[2];
-    *child = (struct child){ .pid = -1, .control = -1 };
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -1;
-    pid_t parent = getpid();
-    fflush(NULL); /* or both would write what is buffered */
-    child->pid = fork();
-    if (child->pid == 0) {
-        settle_child(parent, ends[1]);
-        return 1;
-    }
-    int why = errno;
-    close(ends[1]);
-    child->control = ends[0];
-    if (child->pid > 0) return 0;
-    close(ends[0]);
-    child->control = -1;
-    errno = why;
-    return -1;
+    idle_pin(task->processor);
+    int wrong = task->is_server ? idle_serve(control, task) : idle_talk(control, task);
+    return wrong == 0 ? TOOL_OK : TOOL_FAILED;
 }
 
 /* Waits for a message of exactly len bytes. Gives 0, or -1 with the error told. */
-static int hear(struct run *run, const struct child *child, void *answer, size_t len,
+static int hear(struct run *run, const struct idle_child *child, void *answer, size_t len,
                 int64_t patience_ns)
 {
-    struct pollfd fds[2] = {
-        { .fd = child->control, .events = POLLIN },
-        { .fd = tool_interrupt_descriptor(), .events = POLLIN },
-    };
     const char *who = child == &run->server ? "the server" : "the clients";
-    int ready = poll(fds, 2, (int)(patience_ns / HARK_MILLISECOND));
+    int ready = idle_child_wait(child, patience_ns);
     if (tool_is_interrupted()) return fail(run, who, "interrupted");
     if (ready == 0) return fail(run, who, "no answer in time");
-    if (ready < 0) return fail(run, who, strerror(errno));
-    if (recv(child->control, answer, len, 0) == (ssize_t)len) return 0;
+    if (ready < 0) return fail(run, who, idle_system_error());
+    if (idle_receive(child->control, answer, len) == 0) return 0;
     return fail(run, who, "the process has ended");
 }
 
-static int tell(struct run *run, const struct child *child, const void *order, size_t len)
+static int tell(struct run *run, const struct idle_child *child, const void *order, size_t len)
 {
-    if (send(child->control, order, len, MSG_NOSIGNAL) == (ssize_t)len) return 0;
-    return fail(run, child == &run->server ? "the server" : "the clients", strerror(errno));
+    if (idle_send(child->control, order, len) == 0) return 0;
+    return fail(run, child == &run->server ? "the server" : "the clients", idle_system_error());
 }
 
 static int hear_clients(struct run *run, int64_t patience_ns, struct idle_client_answer *answer)
@@ -147,21 +91,6 @@ static int await_open(struct run *run, int64_t count)
     return hear(run, &run->server, &answer, sizeof answer, ANSWER_SECONDS * HARK_SECOND);
 }
 
-/* The memory of a process that is really there; -1 if the kernel does not tell. statm would be
- * cheaper, but counts only in steps of some dozen pages for each processor. */
-static int64_t resident_bytes(pid_t pid)
-{
-    char path[64], line[256];
-    long long kib = -1;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-    FILE *rollup = fopen(path, "re");
-    if (!rollup) return -1;
-    while (kib < 0 && fgets(line, sizeof line, rollup))
-        if (sscanf(line, "Rss: %lld kB", &kib) != 1) kib = -1;
-    fclose(rollup);
-    return kib < 0 ? -1 : (int64_t)kib * 1024;
-}
-
 static void note_progress(const struct run *run, const struct idle_cell *cell, const char *doing)
 {
     char idle[32];
@@ -187,13 +116,11 @@ static int trace_trips(struct run *run, struct idle_cell *cell)
     struct idle_client_order order = { IDLE_ROUND_TRIPS, TRACED_TRIPS };
     struct idle_client_answer answer;
     struct idle_trace trace;
-    if (idle_trace_start(&trace, run->server.pid) < 0) {
-        snprintf(run->row->untraced, IDLE_NOTE, "ptrace(2) is refused: %s", strerror(errno));
+    if (idle_trace_start(&trace, run->server.id, run->row->untraced) < 0)
         return 0; /* all else can be measured */
-    }
     int wrong = tell(run, &run->clients, &order, sizeof order);
     if (wrong == 0 && idle_trace_until(&trace, run->clients.control) < 0)
-        wrong = fail(run, "tracing", strerror(errno));
+        wrong = fail(run, "tracing", idle_system_error());
     idle_trace_stop(&trace);
     if (wrong == 0) wrong = hear_clients(run, ANSWER_SECONDS * HARK_SECOND, &answer);
     if (wrong == 0) cell->calls = (double)trace.entered / TRACED_TRIPS;
@@ -208,7 +135,7 @@ static int measure_level(struct run *run, int64_t from, struct idle_cell *cell)
     note_progress(run, cell, "timing");
     if (ask_clients(run, IDLE_TALK, plan->duration_ns / 5, &answer) < 0) return -1;
     if (ask_clients(run, IDLE_TALK, plan->duration_ns, &answer) < 0) return -1;
-    int64_t bytes = resident_bytes(run->server.pid);
+    int64_t bytes = idle_child_bytes(&run->server);
     struct idle_client_answer checked;
     if (ask_clients(run, IDLE_CHECK, CHECKED, &checked) < 0) return -1;
     if (bytes >= 0 && run->base_bytes >= 0)
@@ -239,7 +166,7 @@ static void measure_levels(struct run *run)
     int64_t idle = 0;
     int wrong = ask_clients(run, IDLE_CONNECT_ACTIVE, run->plan->active, &answer);
     if (wrong == 0) wrong = await_open(run, run->plan->active);
-    run->base_bytes = resident_bytes(run->server.pid);
+    run->base_bytes = idle_child_bytes(&run->server);
     for (int i = 0; i < run->plan->level_count; i++) {
         struct idle_cell *cell = &run->row->cells[i];
         if (wrong == 0 && cell->idle + run->plan->active > run->room) {
@@ -248,21 +175,29 @@ static void measure_levels(struct run *run)
         }
         if (wrong == 0) wrong = measure_level(run, idle, cell);
         idle = cell->idle;
+        if (tool_is_interrupted()) return; /* said once, for all that is missing */
         if (wrong && !cell->is_measured) snprintf(cell->note, IDLE_NOTE, "%s", run->error);
     }
-    if (wrong && !tool_is_interrupted()) snprintf(run->row->failure, IDLE_NOTE, "%s", run->error);
+    if (wrong) snprintf(run->row->failure, IDLE_NOTE, "%s", run->error);
+}
+
+static struct idle_task task_of(const struct run *run)
+{
+    return (struct idle_task){
+        .connections = run->plan->connections, .active = run->plan->active,
+        .message_bytes = run->plan->message_bytes, .processor = run->processor,
+    };
 }
 
 /* Starts the server and hears whether it works. */
-static int start_server(struct run *run, in_port_t *port)
+static int start_server(struct run *run, uint16_t *port)
 {
     struct idle_server_answer answer;
-    int forked = start_child(&run->server);
-    if (forked == 1) {
-        pin(run->processor);
-        exit(idle_serve(CONTROL, run->plan, run->row->backend) == 0 ? 0 : 1);
-    }
-    if (forked < 0) return fail(run, "no process for the server", strerror(errno));
+    struct idle_task task = task_of(run);
+    task.is_server = true;
+    snprintf(task.backend, sizeof task.backend, "%s", run->row->backend);
+    if (idle_child_start(&run->server, &task) < 0)
+        return fail(run, "no process for the server", idle_system_error());
     int heard = hear(run, &run->server, &answer, sizeof answer, ANSWER_SECONDS * HARK_SECOND);
     if (heard < 0) return -1;
     *port = answer.port;
@@ -272,45 +207,22 @@ static int start_server(struct run *run, in_port_t *port)
     return -1;
 }
 
-static int start_clients(struct run *run, in_port_t port)
+static int start_clients(struct run *run, uint16_t port)
 {
-    struct idle_client_setup setup = { run->plan, port, run->server.pid };
-    int forked = start_child(&run->clients);
-    if (forked == 1) {
-        pin(run->processor);
-        exit(idle_talk(CONTROL, &setup) == 0 ? 0 : 1);
-    }
-    return forked < 0 ? fail(run, "no process for the clients", strerror(errno)) : 0;
-}
-
-/* Ends a child by ending its control stream; by force if that takes too long. Gives -1 if it had to
- * be forced or said that it failed. */
-static int end_child(struct child *child, int patience_seconds)
-{
-    if (child->pid <= 0) return 0;
-    int process = (int)syscall(SYS_pidfd_open, child->pid, 0);
-    shutdown(child->control, SHUT_WR);
-    struct pollfd ended = { .fd = process, .events = POLLIN };
-    bool is_late = process < 0 || poll(&ended, 1, patience_seconds * 1000) <= 0;
-    if (is_late) kill(child->pid, SIGKILL);
-    int status = 0;
-    pid_t found;
-    do found = waitpid(child->pid, &status, 0);
-    while (found < 0 && errno == EINTR);
-    if (process >= 0) close(process);
-    close(child->control);
-    bool is_well = found == child->pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    return is_well && !is_late ? 0 : -1;
+    struct idle_task task = task_of(run);
+    task.port = port;
+    task.server = run->server.id;
+    if (idle_child_start(&run->clients, &task) == 0) return 0;
+    return fail(run, "no process for the clients", idle_system_error());
 }
 
 void idle_measure(const struct idle_plan *plan, struct idle_row *row)
 {
     struct run run = {
         .plan = plan, .row = row, .base_bytes = -1,
-        .processor = sched_getcpu(), /* the scheduler put us where there was room */
-        .server = { -1, -1 }, .clients = { -1, -1 },
+        .processor = idle_processor(), /* the scheduler put us where there was room */
     };
-    in_port_t port = 0;
+    uint16_t port = 0;
     for (int i = 0; i < plan->level_count; i++)
         row->cells[i] = (struct idle_cell){
             .idle = plan->levels[i], .calls = -1, .memory_bytes = -1,
@@ -321,8 +233,8 @@ void idle_measure(const struct idle_plan *plan, struct idle_row *row)
     else
         measure_levels(&run);
     /* Interrupted clients may be in the midst of a long talk, and have nothing to tidy up. */
-    (void)end_child(&run.clients, tool_is_interrupted() ? 0 : END_SECONDS);
-    int wrong = end_child(&run.server, END_SECONDS);
+    (void)idle_child_end(&run.clients, tool_is_interrupted() ? 0 : END_SECONDS);
+    int wrong = idle_child_end(&run.server, END_SECONDS);
     bool is_known = row->refused[0] || row->failure[0] || tool_is_interrupted();
     if (wrong && !is_known)
         snprintf(row->failure, IDLE_NOTE, "the server did not end as it should");

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "format.h"
+#include "show/format.h"
 #include "idle.h"
 
 enum {
@@ -52,17 +52,6 @@ static int look_of(const char *backend)
     for (size_t i = 0; (name = hark_backend_name(i)); i++)
         if (strcmp(name, backend) == 0) return (int)(i % LOOKS);
     return 0;
-}
-
-/* Writes text so that no name of a file or a processor can break the picture. */
-static void put_text(FILE *to, const char *text)
-{
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at == '&') fputs("&amp;", to);
-        else if (*at == '<') fputs("&lt;", to);
-        else if (*at < ' ' || *at >= 127) fputc('?', to);
-        else fputc(*at, to);
-    }
 }
 
 /* The nearest of 1, 2, 5, 10, 20, ... on one side of a number. */
@@ -127,7 +116,7 @@ static void draw_head(const struct picture *picture)
     fprintf(to, "<title id=\"title\">What idle connections cost</title>\n"
             "<desc id=\"description\">");
     char verdict[1024];
-    put_text(to, idle_verdict(picture->report, verdict, sizeof verdict));
+    format_xml(to, idle_verdict(picture->report, verdict, sizeof verdict));
     fprintf(to, "</desc>\n<style>\n@media (prefers-color-scheme: dark) {\n"
             "  .paper { fill: #14171a } .ink { fill: #e8eaed } .soft { fill: #a9b0b8 }\n"
             "  .grid { stroke: #343a41 } .frame { stroke: #7d858e }\n");
@@ -152,9 +141,9 @@ static void draw_titles(const struct picture *picture)
             format_bytes((double)plan->message_bytes, size, sizeof size),
             picture->report->is_interrupted ? "; interrupted" : "");
     fprintf(to, "<text class=\"soft\" fill=\"#59616a\" x=\"24\" y=\"76\">");
-    put_text(to, machine->processor);
+    format_xml(to, machine->processor);
     fprintf(to, ", %d %s, ", machine->cores, machine->cores == 1 ? "processor" : "processors");
-    put_text(to, machine->system);
+    format_xml(to, machine->system);
     fprintf(to, ", hark %s</text>\n", hark_version());
     fprintf(to, "<text class=\"ink\" fill=\"#16191c\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">"
             "idle connections (both axes logarithmic)</text>\n", (LEFT + RIGHT) / 2, BOTTOM + 50);
@@ -255,7 +244,7 @@ static void draw_label(FILE *to, const struct label *label, double x)
     char cost[32];
     fprintf(to, "<text class=\"name%d\" fill=\"%s\" x=\"%.1f\" y=\"%.1f\" font-weight=\"600\">",
             label->look, looks[label->look].light, x, label->y + 4.5);
-    put_text(to, label->row->backend);
+    format_xml(to, label->row->backend);
     fprintf(to, " <tspan font-weight=\"400\">%s &#181;s</tspan></text>\n",
             format_short(label->cell->processor_us, cost, sizeof cost));
 }
@@ -302,7 +291,7 @@ static void draw_labels(const struct picture *picture)
 
 int idle_report_picture(const struct idle_report *report)
 {
-    struct picture picture = { .report = report, .to = fopen(report->plan->picture, "we") };
+    struct picture picture = { .report = report, .to = fopen(report->plan->picture, "w") };
     if (!picture.to) return -1;
     find_ranges(&picture);
     draw_head(&picture);

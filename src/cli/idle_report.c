@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "format.h"
+#include "show/format.h"
 #include "idle.h"
 
 /* Ten times as many connections make what looks at each of them four times dearer or more; noise on
@@ -184,6 +184,9 @@ void idle_report_text(const struct idle_report *report)
            format_duration(plan->duration_ns, time, sizeof time),
            format_count(all_round_trips(report), count, sizeof count));
     printf("us and calls are the server's, p50 and p99 the client's; both run on one processor\n");
+    if (report->step_ns > 0)
+        printf("us advance by steps of %.1f ms, so a short --duration makes them coarse\n",
+               (double)report->step_ns / 1e6);
     printf("%s, %s, %d %s\n", report->machine.processor, report->machine.system,
            report->machine.cores, report->machine.cores == 1 ? "processor" : "processors");
     if (report->has_picture) printf("picture: %s\n", plan->picture);
@@ -247,6 +250,8 @@ void idle_report_json(const struct idle_report *report)
            "  \"message_bytes\": %" PRId64 ",\n  \"seconds\": %.6f,\n  \"interrupted\": %s,\n",
            plan->connections, plan->active, plan->message_bytes, (double)plan->duration_ns / 1e9,
            report->is_interrupted ? "true" : "false");
+    if (report->step_ns > 0)
+        printf("  \"processor_step_us\": %.1f,\n", (double)report->step_ns / 1e3);
     print_text_member("  ", "scaled", report->scaled, ",\n");
     print_text_member("  ", "picture", report->has_picture ? plan->picture : NULL, ",\n");
     printf("  \"backends\": [\n");

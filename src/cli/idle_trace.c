@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -52,8 +53,9 @@ static void close_signals(struct idle_trace *trace)
     sigprocmask(SIG_SETMASK, &trace->blocked_before, NULL);
 }
 
-int idle_trace_start(struct idle_trace *trace, pid_t pid)
+int idle_trace_start(struct idle_trace *trace, int64_t process, char why[IDLE_NOTE])
 {
+    pid_t pid = (pid_t)process;
     *trace = (struct idle_trace){ .pid = pid, .signals = -1, .is_entry = true };
     sigset_t child;
     sigemptyset(&child);
@@ -63,9 +65,8 @@ int idle_trace_start(struct idle_trace *trace, pid_t pid)
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
     if (trace->signals >= 0 && ptrace(PTRACE_SEIZE, pid, 0, options) == 0 &&
         ptrace(PTRACE_INTERRUPT, pid, 0, 0) == 0) return 0;
-    int why = errno;
+    snprintf(why, IDLE_NOTE, "ptrace(2) is refused: %s", strerror(errno));
     close_signals(trace);
-    errno = why;
     return -1;
 }
 

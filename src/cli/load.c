@@ -16,7 +16,7 @@
 
 #include "address.h"
 #include "content.h"
-#include "format.h"
+#include "show/format.h"
 #include "options.h"
 #include "tool.h"
 

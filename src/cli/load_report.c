@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "format.h"
+#include "show/format.h"
 #include "load.h"
 
 static const struct { const char *name; double share; } shares[] = {

@@ -10,6 +10,8 @@ static const struct {
     const char *summary;
     int (*run)(int argc, char **argv);
 } commands[] = {
+    { "stalls", "which call holds the loop of a running program: its line, and what it cost",
+      stalls_main },
     { "idle", "what idle connections cost, measured on each backend, and a picture", idle_main },
     { "backends", "which kernel interfaces work here, and which one is chosen", backends_main },
     { "echo", "an echo server", echo_main },
@@ -31,6 +33,7 @@ static void print_help(void)
            "  0    done, also when Ctrl-C ended it and there was something to show\n"
            "  1    could not be done, or an echo was not what was sent\n"
            "  2    the command line is wrong: one line on standard error says how\n"
+           "       (stalls passes on the code of the command that it started)\n"
            "  130  Ctrl-C before there was anything to show\n");
 }
 
@@ -92,6 +95,6 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    tool_keep_standard_descriptors();
+    tool_begin();
     return tool_finish(dispatch(argc, argv));
 }

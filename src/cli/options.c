@@ -1,6 +1,7 @@
 /* The option parser: "--name value", "--name=value" and flags, from one table a subcommand.
  *
- * No short options but -h, no abbreviations: a script that works today works tomorrow. */
+ * No short options but -h and those that a table names, no abbreviations: a script that works
+ * today works tomorrow. */
 #include "options.h"
 
 #include <hark/loop.h>
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format.h"
+#include "show/format.h"
 #include "tool.h"
 
 enum { WORD_MAX = 24, BACKENDS_MAX = 8 };
@@ -165,10 +166,15 @@ static int set_value(const struct command *command, const struct option *option,
     return 0;
 }
 
-/* Finds the option that argument names, up to its "=" if it has one. */
+/* How long the option's name in argument is: up to its "=" if it has one; a letter in "-p77". */
+static size_t name_len(const char *argument)
+{
+    return argument[1] == '-' ? strcspn(argument, "=") : 2;
+}
+
 static const struct option *find(const struct command *command, const char *argument)
 {
-    size_t len = strcspn(argument, "=");
+    size_t len = name_len(argument);
     for (size_t i = 0; i < command->option_count; i++) {
         const struct option *option = &command->options[i];
         if (strlen(option->name) == len && strncmp(option->name, argument, len) == 0)
@@ -220,16 +226,16 @@ static int take_option(const struct command *command, int argc, char **argv, int
         complain_unknown(command, argument);
         return -1;
     }
-    const char *equals = strchr(argument, '=');
+    const char *joined = argument + name_len(argument);
     if (option->kind == OPTION_FLAG) {
-        if (equals) {
+        if (*joined) {
             tool_complain(command->name, "%s takes no value", option->name);
             return -1;
         }
         *(bool *)option->to = true;
         return 0;
     }
-    if (equals) return set_value(command, option, equals + 1);
+    if (*joined) return set_value(command, option, joined + (*joined == '='));
     if (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0) {
         tool_complain(command->name, "%s needs a %s after it", option->name, option->value);
         return -1;
@@ -257,6 +263,7 @@ enum options_outcome options_parse(const struct command *command, int argc, char
 {
     const char *found = NULL;
     bool only_operands = false;
+    if (command->rest) *command->rest = NULL;
     for (int at = 1; at < argc; at++) {
         const char *argument = argv[at];
         if (!only_operands && strcmp(argument, "--") == 0) {
@@ -268,11 +275,15 @@ enum options_outcome options_parse(const struct command *command, int argc, char
             print_help(command);
             return OPTIONS_HELPED;
         }
+        if (!is_option && command->rest) {
+            *command->rest = &argv[at];
+            return OPTIONS_GO;
+        }
         int wrong = is_option ? take_option(command, argc, argv, &at)
                               : take_operand(command, argument, &found);
         if (wrong) return OPTIONS_WRONG;
     }
-    if (command->operand && !found) {
+    if (command->operand && !command->rest && !found) {
         tool_complain(command->name, "%s is missing, such as 'hark %s %s'", command->operand,
                       command->name, command->operand_example);
         return OPTIONS_WRONG;

@@ -18,7 +18,7 @@ enum option_kind {
 };
 
 struct option {
-    const char *name;    /* with its two hyphens */
+    const char *name;    /* with its two hyphens; or a hyphen and a letter */
     const char *value;   /* what its value is called in the help; NULL for a flag */
     const char *help;    /* one line; the default in it */
     enum option_kind kind;
@@ -31,6 +31,8 @@ struct command {
     const char *summary;         /* one line, for the list of commands */
     const char *operand;         /* such as "HOST:PORT", which must then be given; or NULL */
     const char *operand_example;
+    char ***rest;                /* not NULL: the first operand and all after it go here, options of
+                                  * another command included; NULL goes there without any */
     const char *about;           /* paragraphs of the help between usage and options */
     const struct option *options;
     size_t option_count;

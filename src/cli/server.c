@@ -15,7 +15,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "tool.h"
 
 enum { BLOCK = 64, OUT_MAX = 16 };
 
@@ -183,7 +184,7 @@ static void on_accept(struct hark_op *op)
     struct connection *connection = take_connection(server);
     if (!connection) {
         server->refused_count++;
-        (void)close((int)op->result); /* the peer sees the end, which is all that can be said */
+        tool_close((int)op->result); /* the peer sees the end, which is all that can be said */
     } else if (hark_accepted(&connection->io, op) < 0) {
         server->refused_count++;
         give_connection(server, connection);

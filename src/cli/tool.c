@@ -1,26 +1,17 @@
-/* What every subcommand needs: complaints, progress, Ctrl-C, limits.
- *
- * A signal handler does only what is safe there: it sets a flag and wakes who waits, the loop or
- * the reader of a descriptor, whose own thread then ends what it does. */
+/* What every subcommand needs: complaints, progress, an output that was written, a loop. Ctrl-C and
+ * limits are in tool_posix.c and tool_windows.c. */
 #include "tool.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 static bool progress_on;
 static bool progress_shown;
-static volatile sig_atomic_t interrupted;
-static struct hark_loop *volatile loop_to_wake;
-static volatile sig_atomic_t interrupt_fd = -1;
 
 void tool_complain(const char *command, const char *format, ...)
 {
@@ -54,39 +45,6 @@ void tool_progress(const char *format, ...)
     progress_shown = true;
 }
 
-static void on_signal(int number)
-{
-    int saved = errno;
-    interrupted = number;
-    if (loop_to_wake) hark_wake(loop_to_wake);
-    /* It fails only when it is full, which is readable as well. */
-    if (interrupt_fd >= 0) (void)eventfd_write(interrupt_fd, 1);
-    errno = saved;
-}
-
-void tool_catch_interrupts(struct hark_loop *loop)
-{
-    /* Without SA_RESTART: a blocking call must come back to look at the flag. */
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
-    sigemptyset(&action.sa_mask);
-    loop_to_wake = loop;
-    if (interrupted) return; /* the next one of that kind is to end the process */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-bool tool_is_interrupted(void)
-{
-    return interrupted != 0;
-}
-
-int tool_interrupt_descriptor(void)
-{
-    /* Without a descriptor poll(2) passes it over, and the handler still interrupts. */
-    if (interrupt_fd < 0) interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return interrupt_fd;
-}
-
 int tool_finish(int code)
 {
     static bool has_complained;
@@ -96,27 +54,6 @@ int tool_finish(int code)
     has_complained = true;
     tool_complain(NULL, "cannot write the output: %s", strerror(errno));
     return TOOL_FAILED;
-}
-
-void tool_keep_standard_descriptors(void)
-{
-    for (int fd = 0; fd <= 2; fd++) {
-        if (fcntl(fd, F_GETFD) >= 0) continue;
-        /* The wrong way round on purpose: a write to a closed standard output must still fail. */
-        int got = open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
-        (void)got; /* without /dev/null there is nothing better to do */
-    }
-}
-
-int64_t tool_raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
-    if (limit.rlim_cur < limit.rlim_max) {
-        struct rlimit raised = { limit.rlim_max, limit.rlim_max };
-        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
-    }
-    return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
 }
 
 int tool_open_loop(const char *command, const char *backend, struct hark_loop **loop)

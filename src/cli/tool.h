@@ -47,11 +47,15 @@ int tool_interrupt_descriptor(void);
  */
 int tool_finish(int code);
 
-/* Makes sure that descriptors 0, 1 and 2 are taken, so that no socket becomes standard output. */
-void tool_keep_standard_descriptors(void);
+/* Before anything else: makes sure that descriptors 0, 1 and 2 are taken, so that no socket becomes
+ * standard output; on Windows, that what is printed is not changed on its way. */
+void tool_begin(void);
 
 /* Raises the limit of open descriptors as far as allowed and tells where it is then. */
 int64_t tool_raise_descriptor_limit(void);
+
+/* Closes a socket that no io has; what can fail there matters to nobody. */
+void tool_close(int socket);
 
 /* Opens a loop for a subcommand.
  *
@@ -71,5 +75,6 @@ int backends_main(int argc, char **argv);
 int echo_main(int argc, char **argv);
 int idle_main(int argc, char **argv);
 int load_main(int argc, char **argv);
+int stalls_main(int argc, char **argv);
 
 #endif

@@ -5,7 +5,8 @@
 
 #include "loop/loop.h"
 
-extern const struct backend_ops select_backend, poll_backend, epoll_backend;
+extern const struct backend_ops select_backend, poll_backend, epoll_backend, kqueue_backend;
+extern const struct backend_ops iocp_backend;
 #ifdef HARK_WITH_URING
 extern const struct backend_ops uring_backend;
 #endif
@@ -15,7 +16,17 @@ static const struct backend_ops *const backends[] = {
 #ifdef HARK_WITH_URING
     &uring_backend,
 #endif
-    &epoll_backend, &poll_backend, &select_backend,
+#ifdef HARK_WITH_EPOLL
+    &epoll_backend,
+#endif
+#ifdef HARK_WITH_KQUEUE
+    &kqueue_backend,
+#endif
+#ifdef HARK_WITH_IOCP
+    &iocp_backend,
+#else
+    &poll_backend, &select_backend,
+#endif
 };
 
 enum { BACKEND_COUNT = sizeof backends / sizeof backends[0], WHY_BYTES = 256 };

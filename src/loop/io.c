@@ -51,6 +51,19 @@ bool io_unqueue(struct hark_io *io, struct hark_op *op)
     return true;
 }
 
+/* Ends an op that came too late. The io may be gone before its callback: nothing of the op refers
+ * to it any more. */
+static void refuse(struct hark_op *op, struct hark_io *io)
+{
+    struct hark_loop *loop = io->loop;
+    if (op->kind == OP_RECV_POOL) op->u.pool.pool->op_count--;
+    op->kind = OP_REFUSED;
+    op->on.loop = loop;
+    op->flags = 0;
+    op->deadline_ns = 0;
+    op_end(loop, op, io->state == IO_DOOMED ? HARK_ECANCELED : HARK_EBADF, 0);
+}
+
 /* The slow way of a submission: there is a deadline, the side is busy, or the io takes no more. */
 __attribute__((cold)) void io_submit_slowly(struct hark_op *op, struct hark_io *io)
 {
@@ -59,13 +72,15 @@ __attribute__((cold)) void io_submit_slowly(struct hark_op *op, struct hark_io *
     REQUIRE(loop != NULL, "promise 3: an op was submitted on an io that was never opened");
     op->started = loop->age_now;
     loop->alive++;
+    if (io->state != IO_OPEN) {
+        refuse(op, io);
+        return;
+    }
     if (op->deadline_ns != 0) {
         op->flags |= FLAG_STEP;
         op_arm(loop, op, op->deadline_ns);
     }
-    if (io->state != IO_OPEN) {
-        op_end(loop, op, io->state == IO_DOOMED ? HARK_ECANCELED : HARK_EBADF, 0);
-    } else if (io->active[side] != NULL) {
+    if (io->active[side] != NULL) {
         op->state = STATE_QUEUED;
         if (io->active[side] != &io_taken) io->active[side]->flags |= FLAG_STEP;
         ring_push(&io->waiting[side], op);
@@ -134,10 +149,11 @@ int io_open(struct hark_io *io, struct hark_loop *loop, int fd, unsigned flags)
     REQUIRE(io->state == IO_CLOSED, "promise 3: an io was opened again before it was closed");
     if (loop->is_closing) return HARK_ECANCELED;
     if (has_descriptor(loop, fd)) return HARK_EEXIST;
+    if (mark_descriptor(loop, fd) != 0) return HARK_ENOMEM;
+    call_hush(fd); /* trap 19 */
     const char *place = io->place;
     *io = (struct hark_io){ .loop = loop, .fd = fd, .place = place, .index = -1,
                             .flags = (uint8_t)flags, .opened_ns = loop->now };
-    if (mark_descriptor(loop, fd) != 0) return HARK_ENOMEM;
     int error = loop->backend.ops->adopt(&loop->backend, io);
     if (error != 0) {
         unmark_descriptor(loop, fd);
@@ -216,7 +232,7 @@ void (hark_close)(struct hark_op *op, struct hark_io *io, hark_done_fn *done)
     op->started = loop->age_now;
     loop->alive++;
     if (io->state != IO_OPEN && io->state != IO_DOOMED) {
-        op_end(loop, op, HARK_EBADF, 0);
+        refuse(op, io);
         return;
     }
     io_cancel_all(io);
@@ -230,11 +246,17 @@ void (hark_close)(struct hark_op *op, struct hark_io *io, hark_done_fn *done)
 /* All other ops of the io have had their callbacks: closes, just before the close's own. */
 void io_end_close(struct hark_op *op)
 {
-    if (op->result < 0) return; /* it was not open */
     int error = sys_close(detach(op->on.io));
     if (error == 0) return;
     op->os_error = -error;
     op->result = hark_error_from_os(-error);
+}
+
+/* A receive of descriptors has failed. One that was asked to end can go on, unless its io ends. */
+void io_end_rights(struct hark_op *op)
+{
+    bool was_asked = op->result == HARK_ECANCELED || op->result == HARK_ETIMEDOUT;
+    if (!was_asked || op->on.io->state != IO_OPEN) sys_drop_rights(op->u.rights.descriptors);
 }
 
 /* Ends an io together with its loop. No op is alive. */

@@ -8,6 +8,7 @@
  *     done; op->next belongs to exactly one list at a time. */
 #include <errno.h>
 
+#include "backend/sys.h"
 #include "base/limits.h"
 #include "loop/loop.h"
 
@@ -26,7 +27,8 @@ bool queue_remove(struct op_queue *queue, struct hark_op *op)
 
 static struct hark_loop *loop_of(const struct hark_op *op)
 {
-    return op_has_io(op) || op->kind == OP_CLOSE ? op->on.io->loop : op->on.loop;
+    if (op_has_io(op) || op->kind == OP_CLOSE) return op->on.io->loop;
+    return op->kind == OP_FILE ? op->on.file->loop : op->on.loop;
 }
 
 struct hark_loop *hark_op_loop(const struct hark_op *op) { return loop_of(op); }
@@ -70,16 +72,31 @@ static void end_by_errno(struct hark_loop *loop, struct hark_op *op, int error)
 }
 
 /* Finishes an op that no backend has: 0 or more, or a negative errno. */
-void op_finish(struct hark_loop *loop, struct hark_op *op, int error_or_result)
+void op_finish(struct hark_loop *loop, struct hark_op *op, int64_t error_or_result)
 {
     if (error_or_result >= 0) op_end(loop, op, error_or_result, 0);
-    else end_by_errno(loop, op, -error_or_result);
+    else end_by_errno(loop, op, (int)-error_or_result);
+}
+
+/* The socket has room for more of a file: 0 if a thread of the pool sends it now, or the negative
+ * errno that ends the op. */
+static int64_t send_on(struct hark_loop *loop, struct hark_op *op)
+{
+    if (op_is_asked_to_end(op)) return -ECANCELED;
+    op->call = SEND_IS_OFFLOADED;
+    if (offload_seam.start(loop, op)) return 0;
+    op->call = SEND_WAITS;
+    return -EAGAIN;
 }
 
 void backend_finish_slowly(struct backend *backend, struct hark_op *op, int64_t result)
 {
     struct hark_loop *loop = backend->loop;
     struct hark_io *io = op->on.io;
+    if (op->kind == OP_SEND_FILE && op->call == SEND_WAITS && result >= 0) {
+        result = send_on(loop, op);
+        if (result == 0) return;
+    }
     int side = op_side(op);
     bool has_waiting = io->waiting[side] != NULL;
     io->active[side] = has_waiting ? &io_taken : NULL;
@@ -88,7 +105,53 @@ void backend_finish_slowly(struct backend *backend, struct hark_op *op, int64_t 
     else end_by_errno(loop, op, (int)-result);
 }
 
-static void report(struct hark_loop *loop, struct hark_op *op, int64_t result, int os_error)
+/* A thread has sent a part of a file: wait for room for the next one, or end. */
+void op_sent_file(struct hark_loop *loop, struct hark_op *op, int64_t result)
+{
+    const struct hark_range *range = op->u.sending.range;
+    if (result > 0) op->u.sending.sent += (size_t)result;
+    bool goes_on = (result > 0 && op->u.sending.sent < range->len) || result == -EAGAIN;
+    if (goes_on && op_is_asked_to_end(op)) {
+        backend_finish_slowly(&loop->backend, op, -ECANCELED);
+    } else if (goes_on) {
+        op->call = SEND_WAITS;
+        loop->backend.ops->start(&loop->backend, op);
+    } else {
+        int64_t sent = (int64_t)op->u.sending.sent;
+        backend_finish_slowly(&loop->backend, op, result < 0 ? result : sent);
+    }
+}
+
+void backend_finish_file(struct backend *backend, struct hark_op *op, int64_t result)
+{
+    op_finish(backend->loop, op, result);
+}
+
+static bool is_closing_file(const struct hark_op *op)
+{
+    return op->kind == OP_FILE && op->call == CALL_CLOSE;
+}
+
+void backend_offload(struct backend *backend, struct hark_op *op)
+{
+    struct hark_loop *loop = backend->loop;
+    op->backend = 0;
+    if (op_is_asked_to_end(op)) op_finish(loop, op, -ECANCELED);
+    else if (offload_seam.start(loop, op)) return;
+    else if (is_closing_file(op)) op_finish(loop, op, sys_file(op)); /* late rather than never */
+    else op_end(loop, op, HARK_EAGAIN, EAGAIN);
+}
+
+/* The one place where it is decided who does the work of files. */
+void op_start_file(struct hark_loop *loop, struct hark_op *op)
+{
+    const struct backend_ops *ops = loop->backend.ops;
+    bool is_native = ops->start_file != NULL && ops->start_file(&loop->backend, op);
+    if (!is_native) backend_offload(&loop->backend, op);
+}
+
+/* One result of a repeating op, and its callback is to be made. */
+void op_report(struct hark_loop *loop, struct hark_op *op, int64_t result, int32_t os_error)
 {
     op->state = STATE_DONE;
     op->more = true;
@@ -100,7 +163,7 @@ static void report(struct hark_loop *loop, struct hark_op *op, int64_t result, i
 void backend_report(struct backend *backend, struct hark_op *op, int64_t result, bool is_ended)
 {
     if (is_ended) op->flags |= FLAG_ENDED;
-    report(backend->loop, op, result, 0);
+    op_report(backend->loop, op, result, 0);
 }
 
 static void on_retry(struct hark_op *op) { op_resume_paused(op->on.loop); }
@@ -117,17 +180,24 @@ static void pause_op(struct hark_loop *loop, struct hark_op *op)
 
 void backend_pause(struct backend *backend, struct hark_op *op, int error)
 {
+    if (op_is_asked_to_end(op)) {
+        backend_finish_slowly(backend, op, -ECANCELED);
+        return;
+    }
     if (!op_is_repeating(op)) {
         pause_op(backend->loop, op);
         return;
     }
     op->flags |= FLAG_PAUSED; /* put in the queue after the callback that hears of it */
-    report(backend->loop, op, hark_error_from_os(error), error);
+    op_report(backend->loop, op, hark_error_from_os(error), error);
 }
 
 void backend_starve(struct backend *backend, struct hark_op *op)
 {
-    (void)backend;
+    if (op_is_asked_to_end(op)) {
+        backend_finish_slowly(backend, op, -ECANCELED);
+        return;
+    }
     op->flags |= FLAG_STARVED;
     queue_push(&op->u.pool.pool->starved, op);
 }
@@ -155,6 +225,11 @@ void op_resume_starved(struct hark_loop *loop, struct hark_pool *pool)
     restart_all(loop, &pool->starved);
 }
 
+void backend_resume(struct backend *backend, struct hark_pool *pool)
+{
+    op_resume_starved(backend->loop, pool);
+}
+
 /* Asks whoever has a running op to end it. */
 static void cancel_running(struct hark_loop *loop, struct hark_op *op)
 {
@@ -164,9 +239,15 @@ static void cancel_running(struct hark_loop *loop, struct hark_op *op)
     } else if (op->flags & FLAG_STARVED) {
         queue_remove(&op->u.pool.pool->starved, op);
         backend_finish_slowly(&loop->backend, op, -ECANCELED);
+    } else if (op_is_offloaded_send(op)) {
+        if (offload_seam.cancel(loop, op)) op_sent_file(loop, op, -ECANCELED);
     } else if (op_has_io(op)) {
         loop->backend.ops->cancel(&loop->backend, op);
-    } else if (op->kind == OP_OFFLOAD) {
+    } else if (op->kind == OP_LAYER) {
+        layer_cancel(op);
+    } else if (op_is_of_files(op) && op->backend != 0) {
+        loop->backend.ops->cancel(&loop->backend, op);
+    } else if (op->kind == OP_OFFLOAD || op_is_of_files(op)) {
         if (offload_seam.cancel(loop, op)) op_finish(loop, op, -ECANCELED);
     } else {
         op_finish(loop, op, -ECANCELED);
@@ -176,8 +257,10 @@ static void cancel_running(struct hark_loop *loop, struct hark_op *op)
 /* Rule 2: flag says who asks; the first one to ask is the one that the result names. */
 static void ask_to_end(struct hark_loop *loop, struct hark_op *op, uint8_t flag)
 {
-    bool is_asked = op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT);
-    if (is_asked || op->kind == OP_CLOSE || op->kind == OP_POST) return; /* due by themselves */
+    if (op_is_asked_to_end(op)) return;
+    if (op->kind == OP_CLOSE || op->kind == OP_POST) return; /* due by themselves */
+    if (op->kind == OP_MOMENT) return; /* whose it is ends it */
+    if (is_closing_file(op)) return; /* comes to its end by itself */
     if (op->state == STATE_DONE && !op->more) return;
     op->flags |= flag;
     if (op->state == STATE_DONE) return; /* its next callback comes first, then run_repeating() */
@@ -197,12 +280,20 @@ bool hark_cancel(struct hark_op *op)
     return true;
 }
 
+static void call_moment(struct hark_loop *loop, struct hark_op *op)
+{
+    op->state = STATE_IDLE;
+    loop->alive--;
+    op->done(op);
+}
+
 /* The wheel says that the moment of an op has come. It is no longer in the wheel. */
 void op_expired(struct hark_loop *loop, struct hark_op *op)
 {
     op->flags &= (uint8_t)~FLAG_TIMED;
     if (op->kind == OP_TIMER) op_end(loop, op, 0, 0);
-    else if (op->kind == OP_EVERY) report(loop, op, 0, 0);
+    else if (op->kind == OP_EVERY) op_report(loop, op, 0, 0);
+    else if (op->kind == OP_MOMENT) call_moment(loop, op);
     else ask_to_end(loop, op, FLAG_TIMED_OUT);
 }
 
@@ -210,8 +301,9 @@ bool hark_rearm(struct hark_op *op, int64_t deadline_ns)
 {
     bool is_timer = op->kind == OP_TIMER || op->kind == OP_EVERY;
     if (op->state == STATE_IDLE || op->kind == OP_CLOSE || op->kind == OP_POST) return false;
+    if (is_closing_file(op)) return false;
     if (op->state == STATE_DONE && (is_timer || !op->more)) return false;
-    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) return false;
+    if (op_is_asked_to_end(op)) return false;
     if (deadline_ns == 0 && is_timer) return false;
     struct hark_loop *loop = loop_of(op);
     op->deadline_ns = deadline_ns;
@@ -238,33 +330,38 @@ void hark_background(struct hark_op *op)
 static void resume_repeating(struct hark_loop *loop, struct hark_op *op)
 {
     if (op->state != STATE_RUNNING) return; /* ended in its callback */
-    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) {
+    if (op_is_asked_to_end(op)) {
         op->flags &= (uint8_t)~FLAG_PAUSED;
         cancel_running(loop, op);
     } else if (op->flags & FLAG_PAUSED) {
         pause_op(loop, op);
     } else if (op->flags & FLAG_ENDED) {
         restart(loop, op);
+    } else if (op->kind == OP_LAYER) {
+        layer_resume(op);
     }
 }
 
 /* One callback of a repeating op that goes on. A burst of connections is accepted within the turn,
  * up to a bound, since each would otherwise cost a turn. */
-static void run_repeating(struct hark_loop *loop, struct hark_op *op)
+static unsigned run_repeating(struct hark_loop *loop, struct hark_op *op, unsigned most)
 {
-    int most = op->kind == OP_ACCEPT ? LIMIT_ACCEPT_BURST : 1;
+    unsigned burst = op->kind == OP_ACCEPT ? LIMIT_ACCEPT_BURST : 1, made = 0;
+    if (burst > most) burst = most;
     if (loop->is_closing) op->flags |= FLAG_CANCELED; /* nobody else finds a timer's report here */
-    for (int made = 0; made < most; made++) {
+    while (made < burst) {
         op->state = STATE_RUNNING;
         if (op->kind == OP_EVERY) timer_repeat(loop, op);
         loop->repeating = op;
         op->done(op);
+        made++;
         if (op->kind == OP_EVERY) timer_repeated(op);
         resume_repeating(loop, op);
         loop->repeating = NULL;
-        if (op->state != STATE_DONE || !op->more) return;
+        if (op->state != STATE_DONE || !op->more) return made;
     }
     chain_push(&loop->backend.due, op);
+    return made;
 }
 
 /* What some ops need before their last callback. */
@@ -274,19 +371,20 @@ static void make_step(struct hark_op *op)
         io_end_close(op);
         return;
     }
+    if (op->kind == OP_FILE) file_seam.step(op);
     if (!op_has_io(op)) return;
     if (op->kind == OP_RECV_POOL) op->u.pool.pool->op_count--;
+    if (op->kind == OP_SEND_FILE) file_seam.step(op);
+    if (op->kind == OP_RECV_RIGHTS && op->result < 0) io_end_rights(op);
     int side = op_side(op);
     if (op->on.io->active[side] == &io_taken) io_pump(op->on.io, side);
 }
 
 /* The callback of an op that is more than a plain one; see op_run(). */
-__attribute__((cold)) void op_run_slowly(struct hark_loop *loop, struct hark_op *op)
+__attribute__((cold)) unsigned op_run_slowly(struct hark_loop *loop, struct hark_op *op,
+                                             unsigned most)
 {
-    if (op->more) {
-        run_repeating(loop, op);
-        return;
-    }
+    if (op->more) return run_repeating(loop, op, most);
     if (op->flags & FLAG_STEP) make_step(op);
     if (op->flags & FLAG_BACKGROUND) loop->background--;
     else loop->alive--;
@@ -294,4 +392,5 @@ __attribute__((cold)) void op_run_slowly(struct hark_loop *loop, struct hark_op 
     op->deadline_ns = 0;
     op->label = NULL;
     op->done(op);
+    return 1;
 }

@@ -31,6 +31,14 @@ void hark_stop(struct hark_loop *loop)
     hark_wake(loop);
 }
 
+/* Work of the pool: the result of a program's own function, or that of a system call. */
+static void offload_over(struct hark_loop *loop, struct hark_op *op)
+{
+    if (op->kind == OP_OFFLOAD) op_end(loop, op, op->result, 0);
+    else if (op->kind == OP_SEND_FILE) op_sent_file(loop, op, op->result);
+    else op_finish(loop, op, op->result);
+}
+
 /* Takes what other threads have sent, in the order sent, and makes it due. */
 void post_drain(struct hark_loop *loop)
 {
@@ -50,7 +58,7 @@ void post_drain(struct hark_loop *loop)
             else loop->alive++;
             op_end(loop, op, 0, 0);
         } else {
-            op_end(loop, op, op->result, 0); /* offloaded work that is over */
+            offload_over(loop, op);
         }
     }
 }

@@ -35,7 +35,7 @@ void timer_repeat(struct hark_loop *loop, struct hark_op *op)
     op->result = late / interval + 1;
     int64_t next;
     if (__builtin_add_overflow(due, interval * (op->result - 1), &next)) next = INT64_MAX;
-    if (op->flags & (FLAG_CANCELED | FLAG_TIMED_OUT)) return;
+    if (op_is_asked_to_end(op)) return;
     op_arm(loop, op, clock_add(next, interval));
     op->u.every.order = op->os_error; /* where the wheel keeps it; the callback finds 0 there */
     op->os_error = 0;
@@ -46,4 +46,22 @@ void timer_repeated(struct hark_op *op)
 {
     if (op->state == STATE_RUNNING && op->flags & FLAG_TIMED && op->os_error == 0)
         op->os_error = op->u.every.order;
+}
+
+void moment_set(struct hark_op *op, struct hark_loop *loop, int64_t when, hark_done_fn *fn)
+{
+    op->done = fn;
+    op->on.loop = loop;
+    op->kind = OP_MOMENT;
+    op->state = STATE_RUNNING;
+    op->flags = 0;
+    loop->alive++;
+    op_arm(loop, op, when);
+}
+
+void moment_drop_set(struct hark_op *op)
+{
+    op->state = STATE_IDLE;
+    op->on.loop->alive--;
+    wheel_remove(&op->on.loop->wheel, timer_of_op(op));
 }

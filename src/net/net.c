@@ -41,10 +41,15 @@ void (hark_accept)(struct hark_op *op, struct hark_io *listener, hark_done_fn *d
     io_submit(op, listener, OP_ACCEPT, done);
 }
 
+void (hark_accept_one)(struct hark_op *op, struct hark_io *listener, hark_done_fn *done)
+{
+    io_submit(op, listener, OP_ACCEPT_ONE, done);
+}
+
 int (hark_accepted)(struct hark_io *io, struct hark_op *op)
 {
     int fd = (int)op->result;
-    REQUIRE(op->kind == OP_ACCEPT && fd >= 0, "promise 3: hark_accepted() without a connection");
+    REQUIRE(op_accepts(op) && fd >= 0, "promise 3: hark_accepted() without a connection");
     int error = io_open(io, op->on.io->loop, fd, IO_IS_NONBLOCK);
     if (error != 0) (void)sys_close(fd); /* the caller hears of the error that matters */
     return error;
@@ -54,7 +59,7 @@ void (hark_connect)(struct hark_op *op, struct hark_io *io, const struct sockadd
                     socklen_t len, hark_done_fn *done)
 {
     op->u.peer.addr = addr;
-    op->u.peer.len = len;
+    op->u.peer.len = (uint32_t)len;
     op->u.peer.has_begun = false;
     io_submit(op, io, OP_CONNECT, done);
 }
@@ -91,11 +96,29 @@ void (hark_sendv)(struct hark_op *op, struct hark_io *io, struct iovec *slices, 
     io_submit(op, io, OP_SENDV, done);
 }
 
+void (hark_read)(struct hark_op *op, struct hark_io *io, void *buf, size_t len, hark_done_fn *done)
+{
+    op->u.buf.base = buf;
+    op->u.buf.len = len;
+    io_submit(op, io, len != 0 ? OP_READ : OP_RECV_NOTHING, done);
+}
+
+void (hark_write)(struct hark_op *op, struct hark_io *io, const void *buf, size_t len,
+                  hark_done_fn *done)
+{
+    op->u.buf.base = (char *)(uintptr_t)buf; /* never written to */
+    op->u.buf.len = len;
+    op->u.buf.moved = 0;
+    io_submit(op, io, OP_WRITE, done);
+}
+
 size_t hark_sent_bytes(const struct hark_op *op)
 {
-    if (op->kind != OP_SEND && op->kind != OP_SENDV) return 0;
+    if (op->kind == OP_SEND_FILE) return op->u.sending.sent;
+    bool is_list = op->kind == OP_SENDV;
+    if (op->kind != OP_SEND && op->kind != OP_WRITE && !is_list) return 0;
     if (op->result >= 0) return (size_t)op->result;
-    return op->kind == OP_SEND ? op->u.buf.moved : op->u.iov.moved;
+    return is_list ? op->u.iov.moved : op->u.buf.moved;
 }
 
 void (hark_recvfrom)(struct hark_op *op, struct hark_io *io, struct hark_datagram *datagram,

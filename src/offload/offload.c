@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "backend/sys.h"
 #include "base/limits.h"
 #include "loop/loop.h"
 
@@ -23,22 +24,31 @@ struct lane {
 
 struct offload { struct lane lanes[HARK_OFFLOAD_CLASSES]; };
 
+static int class_of(const struct hark_op *op)
+{
+    return op->kind == OP_OFFLOAD ? op->u.work.lane : HARK_OFFLOAD_FILE;
+}
+
 static struct lane *lane_of(const struct hark_loop *loop, const struct hark_op *op)
 {
-    return &loop->offload->lanes[op->u.work.lane];
+    return &loop->offload->lanes[class_of(op)];
 }
 
 /* Waits for work for some seconds; false: there is none, the thread ends. Holds the lock. */
 static bool wait_for_work(struct lane *lane)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LIMIT_THREAD_IDLE_S;
+    const int64_t idle_ns = LIMIT_THREAD_IDLE_S * HARK_SECOND;
     lane->idle++;
     while (lane->queue.head == NULL && !lane->is_ending)
-        if (pthread_cond_timedwait(&lane->work, &lane->lock, &until) == ETIMEDOUT) break;
+        if (call_condition_wait(&lane->work, &lane->lock, idle_ns) == ETIMEDOUT) break;
     lane->idle--;
     return lane->queue.head != NULL;
+}
+
+static int64_t do_work(struct hark_op *op)
+{
+    if (op->kind == OP_OFFLOAD) return op->u.work.fn(op);
+    return op->kind == OP_SEND_FILE ? sys_send_file(op) : sys_file(op);
 }
 
 static void *work(void *arg)
@@ -50,7 +60,7 @@ static void *work(void *arg)
         lane->queued--;
         queue_push(&lane->running, op);
         pthread_mutex_unlock(&lane->lock);
-        op->result = op->u.work.fn(op);
+        op->result = do_work(op);
         pthread_mutex_lock(&lane->lock);
         queue_remove(&lane->running, op);
         post_send(lane->loop, op); /* from here on the op is the loop's */
@@ -116,6 +126,17 @@ bool hark_offload_asked(const struct hark_op *op)
 
 /* The seam towards the loop. */
 
+/* System calls are not asked: they end by themselves. */
+static void ask(struct hark_op *op)
+{
+    if (op->kind == OP_OFFLOAD) __atomic_store_n(&op->u.work.asked, 1, __ATOMIC_RELAXED);
+}
+
+static bool start(struct hark_loop *loop, struct hark_op *op)
+{
+    return enqueue(lane_of(loop, op), op);
+}
+
 static bool cancel(struct hark_loop *loop, struct hark_op *op)
 {
     struct lane *lane = lane_of(loop, op);
@@ -123,7 +144,7 @@ static bool cancel(struct hark_loop *loop, struct hark_op *op)
     bool is_waiting = queue_remove(&lane->queue, op);
     if (is_waiting) lane->queued--;
     pthread_mutex_unlock(&lane->lock);
-    if (!is_waiting) __atomic_store_n(&op->u.work.asked, 1, __ATOMIC_RELAXED);
+    if (!is_waiting) ask(op);
     return is_waiting;
 }
 
@@ -132,8 +153,8 @@ struct finished { int lane; void (*fn)(struct hark_op *, void *); void *arg; };
 static void look_at_finished(struct hark_op *op, void *arg)
 {
     const struct finished *finished = arg;
-    bool is_of_lane = op->kind == OP_OFFLOAD && op->u.work.lane == finished->lane;
-    if (is_of_lane) finished->fn(op, finished->arg);
+    bool is_work = op->kind == OP_OFFLOAD || op_is_of_files(op);
+    if (is_work && class_of(op) == finished->lane) finished->fn(op, finished->arg);
 }
 
 /* fn is called with the lane locked: it may look, and nothing else. While it is locked no op goes
@@ -150,19 +171,30 @@ static void each(const struct hark_loop *loop, void (*fn)(struct hark_op *, void
     }
 }
 
+/* What waits is canceled, but for the closing of files, which comes to its end. */
+static void cancel_waiting(struct hark_loop *loop, struct lane *lane)
+{
+    struct op_queue waiting = lane->queue;
+    lane->queue.head = NULL;
+    for (struct hark_op *op; (op = queue_pop(&waiting)) != NULL;) {
+        if (op->kind == OP_FILE && op->call == CALL_CLOSE) {
+            queue_push(&lane->queue, op);
+        } else {
+            lane->queued--;
+            op_finish(loop, op, -ECANCELED);
+        }
+    }
+}
+
 static void cancel_all(struct hark_loop *loop)
 {
     for (int i = 0; i < HARK_OFFLOAD_CLASSES; i++) {
         struct lane *lane = &loop->offload->lanes[i];
         pthread_mutex_lock(&lane->lock);
-        struct op_queue waiting = lane->queue;
-        lane->queue.head = NULL;
-        lane->queued = 0;
         for (struct hark_op *op = lane->running.head; op != NULL; op = op->next)
-            __atomic_store_n(&op->u.work.asked, 1, __ATOMIC_RELAXED);
+            ask(op);
+        cancel_waiting(loop, lane);
         pthread_mutex_unlock(&lane->lock);
-        for (struct hark_op *op; (op = queue_pop(&waiting)) != NULL;)
-            op_finish(loop, op, -ECANCELED);
     }
 }
 
@@ -177,13 +209,10 @@ static size_t default_bound(int lane)
 
 static void open_lane(struct lane *lane, struct hark_loop *loop)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&lane->lock, NULL);
-    pthread_cond_init(&lane->work, &attributes);
+    call_lock_prepare(&lane->lock);
+    call_condition_open(&lane->work);
     pthread_cond_init(&lane->gone, NULL);
-    pthread_condattr_destroy(&attributes);
     lane->loop = loop;
 }
 
@@ -219,7 +248,14 @@ static void close_pool(struct hark_loop *loop)
     loop->offload = NULL;
 }
 
+/* The locks stay as the fork has found them: nobody is left to use them. */
+static void forget(struct hark_loop *loop)
+{
+    loop_resize(loop, loop->offload, sizeof *loop->offload, 0);
+    loop->offload = NULL;
+}
+
 const struct offload_ops offload_seam = {
-    .open = open_pool, .cancel = cancel, .cancel_all = cancel_all, .each = each,
-    .close = close_pool,
+    .open = open_pool, .start = start, .cancel = cancel, .cancel_all = cancel_all, .each = each,
+    .close = close_pool, .forget = forget,
 };

@@ -54,6 +54,16 @@ struct scenario {
     void (*run)(void);      /* closes what it opened; hark_loop_close() follows */
 };
 
+void run_files(void); /* scenario_file.c */
+bool open_pair(struct hark_io pair[2]); /* a connected one */
+
+void run_streams(void); /* scenario_layer.c */
+void run_watch(void);
+void run_clocks(void);
+
+bool is_well(int error); /* scenario.c; false: something has failed, and that is noted */
+void close_ios(struct hark_io *ios, int count);
+
 extern const struct scenario scenarios[];
 extern const size_t scenario_count;
 

@@ -2,10 +2,14 @@
  * closes what it has opened; both ends of every connection are hark's, so that all calls count. */
 #include "fault.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { DIALS = 4, BYTES = 100 };
@@ -13,7 +17,7 @@ enum { DIALS = 4, BYTES = 100 };
 static int64_t soon(void) { return hark_after(loop, 2 * HARK_SECOND); }
 
 /* Every io that is open is closed; what fails then is of no more interest. */
-static void close_all(struct hark_io *ios, int count)
+void close_ios(struct hark_io *ios, int count)
 {
     for (int i = 0; i < count; i++) {
         if (!hark_io_is_open(&ios[i])) continue;
@@ -25,7 +29,7 @@ static void close_all(struct hark_io *ios, int count)
     }
 }
 
-static bool is_well(int error)
+bool is_well(int error)
 {
     if (error == 0) return true;
     if (!inject_has_fired()) fail("%s, though nothing failed", hark_strerror(error));
@@ -59,7 +63,7 @@ static void on_accepted(struct ticket *ticket)
     server.accepted++;
 }
 
-static void close_server(void) { close_all(server.ios, 1 + 2 * DIALS); }
+static void close_server(void) { close_ios(server.ios, 1 + 2 * DIALS); }
 
 /* False: something has failed. */
 static bool open_server(int dials)
@@ -210,7 +214,63 @@ static void run_datagram(void)
         if (await(sending, 1) && await(receiving, 1) && receiving->result != 5)
             fail("a datagram of %lld bytes", (long long)receiving->result);
     }
-    close_all(ios, 2);
+    close_ios(ios, 2);
+}
+
+/* Two datagrams, of which the second is two segments. */
+static void run_batch(void)
+{
+    static char arena[4 * BYTES], word[] = "hello";
+    struct hark_io ios[2] = { { 0 }, { 0 } };
+    struct sockaddr_in addr[2];
+    static struct hark_packet out[2], in[4];
+    struct hark_datagram_batch going = { .packets = out, .count = 2 };
+    struct hark_datagram_batch coming = { in, 4, arena, BYTES };
+    for (int i = 0; i < 2; i++)
+        out[i] = (struct hark_packet){ .data = word, .len = 5, .segment_bytes = i == 1 ? 3 : 0,
+                                       .peer_len = sizeof addr[1] };
+    if (open_bound(&ios[0], SOCK_DGRAM, &addr[0]) && open_bound(&ios[1], SOCK_DGRAM, &addr[1]) &&
+        is_well(hark_datagram_set(&ios[1], HARK_ARRIVAL_TIMES, 1))) {
+        struct ticket *sending = ticket_new("send_batch"), *receiving = ticket_new("recv_batch");
+        for (int i = 0; i < 2; i++) memcpy(&out[i].peer, &addr[1], sizeof addr[1]);
+        receiving->op.deadline_ns = soon();
+        hark_recv_batch(ticket_op(receiving), &ios[1], &coming, on_ticket);
+        hark_send_batch(ticket_op(sending), &ios[0], &going, on_ticket);
+        if (await(sending, 1) && await(receiving, 1) && receiving->result > 0 && in[0].len != 5)
+            fail("a datagram of %zu bytes", in[0].len);
+    }
+    close_ios(ios, 2);
+}
+
+/* More descriptors than one message takes. What came is closed; main.c looks whether more is
+ * left. */
+static void run_descriptors(void)
+{
+    enum { COUNT = 300 };
+    static int sent[COUNT], got[COUNT];
+    static struct hark_descriptors out, in;
+    struct hark_io ios[2] = { { 0 }, { 0 } };
+    int fds[2] = { -1, -1 }, kept = 0;
+    inject_pause();
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) fail("socketpair");
+    inject_resume();
+    while (kept < 2 && is_well(hark_io_adopt(&ios[kept], loop, fds[kept]))) kept++;
+    out = (struct hark_descriptors){ .fds = sent, .count = COUNT };
+    in = (struct hark_descriptors){ .fds = got, .room = COUNT };
+    if (kept == 2) {
+        struct ticket *sending = ticket_new("send_descriptors");
+        struct ticket *receiving = ticket_new("recv_descriptors");
+        receiving->op.deadline_ns = soon();
+        hark_send_descriptors(ticket_op(sending), &ios[0], &out, on_ticket);
+        hark_recv_descriptors(ticket_op(receiving), &ios[1], &in, on_ticket);
+        if (await(sending, 1) && await(receiving, 1) && in.count != COUNT)
+            fail("%u descriptors came", in.count);
+    }
+    close_ios(ios, kept);
+    inject_pause();
+    while (in.count != 0) close(got[--in.count]);
+    for (int i = kept; i < 2; i++) close(fds[i]); /* a failed adoption leaves them so */
+    inject_resume();
 }
 
 static void run_timers(void)
@@ -284,24 +344,174 @@ static void run_ready(void)
         hark_ready(ticket_op(waits[i]), &ios[i], i == 1 ? HARK_WRITABLE : HARK_READABLE, on_ticket);
     }
     for (int i = 0; i < kept; i++) (void)await(waits[i], 1); /* false: all are closed */
-    close_all(ios, kept);
+    close_ios(ios, kept);
     inject_pause();
     for (int i = kept; i < 3; i++) close(fds[i]); /* a failed adoption leaves them so */
     inject_resume();
 }
 
+/* A name server of hark's: every name is 127.0.0.1. */
+static struct {
+    struct hark_io io;
+    struct hark_datagram datagram;
+    char buf[512];
+} names;
+
+static void listen_for_names(struct ticket *asked)
+{
+    names.datagram = (struct hark_datagram){ .data = names.buf, .len = sizeof names.buf - 16 };
+    hark_recvfrom(ticket_op(asked), &names.io, &names.datagram, on_ticket);
+}
+
+/* The question comes back with an answer behind it: its name, A or AAAA, a minute, the address. */
+static void on_asked(struct ticket *asked)
+{
+    static const char header[] = { '\x81', '\x80', 0, 1, 0, 1, 0, 0, 0, 0 };
+    static const char record[] = { '\xc0', 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1 };
+    struct ticket *answering = asked->arg;
+    if (asked->result < 32 || !hark_io_is_open(&names.io)) return;
+    size_t len = (size_t)asked->result;
+    bool is_a = names.buf[len - 3] == 1;
+    memcpy(names.buf + 2, header, sizeof header);
+    memcpy(names.buf + len, record, sizeof record);
+    if (!is_a) names.buf[7] = 0; /* no record */
+    names.datagram.len = is_a ? len + sizeof record : len;
+    hark_sendto(ticket_op(answering), &names.io, &names.datagram, on_ticket);
+}
+
+static void on_answered(struct ticket *answering)
+{
+    bool goes_on = answering->result >= 0 && hark_io_is_open(&names.io);
+    if (goes_on) listen_for_names(answering->arg);
+}
+
+static void resolve_and_dial(const char *target)
+{
+    static struct hark_dns_record records[2];
+    static struct hark_dns_answer answer;
+    struct ticket *asked = ticket_new("a question"), *answering = ticket_new("an answer");
+    struct ticket *resolving = ticket_new("resolve"), *dialing = ticket_new("dial");
+    answer = (struct hark_dns_answer){ .records = records, .room_count = 2 };
+    asked->then = on_asked;
+    asked->arg = answering;
+    answering->then = on_answered;
+    answering->arg = asked;
+    listen_for_names(asked);
+    resolving->op.deadline_ns = dialing->op.deadline_ns = soon();
+    hark_resolve(ticket_op(resolving), loop, "a.name.for.the.test.", HARK_DNS_ADDRESSES, &answer,
+                 on_ticket);
+    hark_dial(ticket_op(dialing), &server.ios[1], loop, target, NULL, on_ticket);
+    if (await(resolving, 1) && resolving->result != 1) fail("not one address");
+    (void)await(dialing, 1); /* false: it has failed, and closed what it had */
+    struct ticket *abandoned = ticket_new("an abandoned dial");
+    hark_dial(ticket_op(abandoned), &server.ios[2], loop, target, NULL, on_ticket);
+}
+
+static void run_names(void)
+{
+    char place[32], target[64];
+    struct sockaddr_in addr;
+    memset(&names, 0, sizeof names);
+    if (open_server(0) && open_bound(&names.io, SOCK_DGRAM, &addr)) {
+        snprintf(place, sizeof place, "127.0.0.1:%d", ntohs(addr.sin_port));
+        snprintf(target, sizeof target, "a.name.for.the.test.:%d", ntohs(server.addr.sin_port));
+        struct hark_dns_options options = { .servers = place, .timeout_ms = 10, .tries = 2 };
+        int error = hark_dns_configure(loop, &options);
+        if (error != HARK_ENOSYS && is_well(error)) resolve_and_dial(target);
+    }
+    close_ios(&names.io, 1);
+    /* The rest is for hark_loop_close(). */
+}
+
+/* Whatever became of it: no child is left to this program. */
+static void forget_child(struct hark_process *process)
+{
+    struct ticket *closing = ticket_new("the close of a process");
+    inject_pause();
+    if (process->loop != NULL) {
+        (void)kill(process->pid, SIGKILL);
+        hark_process_close(ticket_op(closing), process, on_ticket);
+        for (int turns = 0; turns < 1000 && closing->ended == 0; turns++)
+            (void)hark_step(loop, HARK_MILLISECOND);
+    }
+    if (process->pid > 0) (void)waitpid(process->pid, NULL, __WALL); /* mostly it is gone */
+    if (waitpid(-1, NULL, WNOHANG | __WALL) != -1 || errno != ECHILD) fail("a child is left");
+    inject_resume();
+}
+
+static void run_process(void)
+{
+    static const char *const argv[] = { "cat", NULL };
+    static struct hark_process process;
+    static char got[BYTES];
+    struct hark_io ios[2] = { { 0 }, { 0 } };
+    const struct hark_process_fd fds[] = {
+        { .number = 0, .source = HARK_PROCESS_READS, .io = &ios[0] },
+        { .number = 1, .source = HARK_PROCESS_WRITES, .io = &ios[1] },
+        { .number = 2, .source = HARK_PROCESS_NULL },
+    };
+    struct hark_process_options options = { .argv = argv, .fds = fds, .fd_count = 3 };
+    struct ticket *spawning = ticket_new("spawn"), *waiting = ticket_new("wait");
+    struct ticket *writing = ticket_new("write"), *reading = ticket_new("read");
+    process = (struct hark_process){ 0 };
+    hark_process_spawn(ticket_op(spawning), &process, loop, &options, on_ticket);
+    bool is_running = await(spawning, 1);
+    if (is_running != (process.loop != NULL)) fail("a failed spawn leaves a process");
+    if (!is_running && (hark_io_is_open(&ios[0]) || hark_io_is_open(&ios[1])))
+        fail("a failed spawn leaves an io");
+    if (is_running) {
+        hark_write(ticket_op(writing), &ios[0], "hello", 5, on_ticket);
+        hark_read(ticket_op(reading), &ios[1], got, sizeof got, on_ticket);
+        if (await(writing, 1) && await(reading, 1) && reading->result == 0)
+            fail("cat says nothing");
+    }
+    close_ios(ios, 2);
+    if (is_running && !has_trouble()) {
+        hark_process_wait(ticket_op(waiting), &process, on_ticket);
+        if (await(waiting, 1) && waiting->result != 0) fail("cat has failed");
+    }
+    forget_child(&process);
+}
+
+static void run_signal(void)
+{
+    static struct hark_signal signal;
+    struct ticket *listening = ticket_new("signal");
+    signal = (struct hark_signal){ 0 };
+    hark_signal(ticket_op(listening), &signal, loop, SIGUSR1, on_ticket);
+    for (int i = 1; i <= 2; i++) {
+        inject_pause();
+        raise(SIGUSR1);
+        inject_resume();
+        if (!await(listening, i)) fail("a signal cannot fail");
+    }
+}
+
 const struct scenario scenarios[] = {
     { "open", NULL, NULL },
+#ifdef HARK_WITH_KQUEUE
+    { "choose", "kqueue,poll,select", NULL },
+#else
     { "choose", "io_uring,epoll,poll,select", NULL },
+#endif
     { "accept", NULL, run_accept },
     { "echo", NULL, run_echo },
     { "abandon", NULL, run_abandon },
     { "pool", NULL, run_pool },
     { "datagram", NULL, run_datagram },
+    { "batch", NULL, run_batch },
+    { "descriptors", NULL, run_descriptors },
     { "timers", NULL, run_timers },
     { "posts", NULL, run_posts },
     { "offload", NULL, run_offload },
     { "ready", NULL, run_ready },
+    { "names", NULL, run_names },
+    { "process", NULL, run_process },
+    { "signal", NULL, run_signal },
+    { "files", NULL, run_files },
+    { "streams", NULL, run_streams },
+    { "watch", NULL, run_watch },
+    { "clocks", NULL, run_clocks },
 };
 
 const size_t scenario_count = sizeof scenarios / sizeof scenarios[0];

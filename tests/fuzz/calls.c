@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* An op that is not alive: a new one, or one that has been used before. NULL: all are alive. */
@@ -23,10 +24,9 @@ struct slot *slot_idle(void)
 
 static struct slot *slot_any(void) { return world.slots[below(SLOTS)]; }
 
-/* A moment near now, in the past, or far away. */
-static int64_t some_moment(void)
+/* On a clock: a moment near now, in the past, or far away. */
+int64_t some_moment(int64_t now)
 {
-    int64_t now = hark_now(world.loop);
     switch (below(8)) {
     case 0: return now - below(HARK_MILLISECOND);
     case 1: return now + 3600 * HARK_SECOND;
@@ -35,14 +35,14 @@ static int64_t some_moment(void)
     }
 }
 
-static void arm(struct slot *slot, int64_t moment)
+void slot_arm(struct slot *slot, int64_t moment)
 {
     slot->deadline = moment;
     slot->armed_at = hark_now(world.loop);
     slot->arm_number = world.next_number++;
 }
 
-static void prepare(struct slot *slot, enum verb verb, struct link *link)
+static void prepare(struct slot *slot, int verb, struct link *link)
 {
     slot->verb = verb;
     slot->link = link;
@@ -54,13 +54,36 @@ static void prepare(struct slot *slot, enum verb verb, struct link *link)
     slot->work_runs = 0;
     slot->calls = 0;
     slot->len = 1;
-    slot->op.deadline_ns = one_in(4) ? some_moment() : 0;
+    slot->family = NULL;
+    slot->subject = slot->other = slot->memory = NULL;
+    slot->place = 0;
+    slot->is_repeating = slot->is_close = slot->is_hurried = slot->is_cut = false;
+    slot->op.deadline_ns = one_in(4) ? some_moment(hark_now(world.loop)) : 0;
     bool is_timed = verb_has_side(verb) || verb == OFFLOAD;
-    if (is_timed && slot->op.deadline_ns != 0) arm(slot, slot->op.deadline_ns);
+    if (is_timed && slot->op.deadline_ns != 0) slot_arm(slot, slot->op.deadline_ns);
     slot->op.label = one_in(4) ? "a label" : NULL;
 }
 
-static void take_buffer(struct slot *slot, size_t len)
+/* NULL: there is no slot. was_closed and the rest that is special is the family's to set. */
+struct slot *slot_prepare(const struct family *family, int verb, void *subject)
+{
+    struct slot *slot = slot_idle();
+    if (slot == NULL) return NULL;
+    prepare(slot, verb, NULL);
+    slot->family = family;
+    slot->subject = subject;
+    if (slot->op.deadline_ns != 0) slot_arm(slot, slot->op.deadline_ns);
+    return slot;
+}
+
+void *slot_take_memory(struct slot *slot, size_t len)
+{
+    slot->memory = calloc(1, len);
+    if (slot->memory == NULL) fail("out of memory");
+    return slot->memory;
+}
+
+void slot_take_buffer(struct slot *slot, size_t len)
 {
     slot->len = len;
     slot->buf = malloc(len != 0 ? len : 1);
@@ -68,7 +91,7 @@ static void take_buffer(struct slot *slot, size_t len)
     for (size_t i = 0; i < len; i++) slot->buf[i] = pattern(slot->number, i);
 }
 
-static size_t some_length(void)
+size_t some_length(void)
 {
     if (one_in(20)) return 0;
     return 1 + below(one_in(3) ? BYTES_MAX : 60);
@@ -76,7 +99,7 @@ static size_t some_length(void)
 
 static void submit_sendv(struct slot *slot)
 {
-    take_buffer(slot, some_length());
+    slot_take_buffer(slot, some_length());
     size_t at = 0;
     for (int i = 0; i < SLICES; i++) {
         size_t left = slot->len - at;
@@ -91,7 +114,7 @@ static void submit_sendto(struct slot *slot)
 {
     struct link *link = slot->link;
     struct head head = { link->datagrams_sent++, (uint32_t)sizeof head + below(1000) };
-    take_buffer(slot, head.len);
+    slot_take_buffer(slot, head.len);
     for (size_t i = sizeof head; i < head.len; i++) slot->buf[i] = pattern(head.number, i);
     memcpy(slot->buf, &head, sizeof head);
     slot->datagram = (struct hark_datagram){ .data = slot->buf, .len = head.len };
@@ -103,7 +126,7 @@ static void submit_sendto(struct slot *slot)
 
 static void submit_recvfrom(struct slot *slot)
 {
-    take_buffer(slot, one_in(2) ? 1200 : 64);
+    slot_take_buffer(slot, one_in(2) ? 1200 : 64);
     slot->datagram = (struct hark_datagram){ .data = slot->buf, .len = slot->len };
     hark_recvfrom(&slot->op, &slot->link->io, &slot->datagram, model_called);
 }
@@ -135,15 +158,25 @@ static void submit_on_link(struct slot *slot)
     struct hark_io *io = &slot->link->io;
     switch (slot->verb) {
     case RECV:
-        take_buffer(slot, some_length());
+        slot_take_buffer(slot, some_length());
         hark_recv(op, io, slot->buf, slot->len, model_called);
         break;
+    case READ:
+        slot_take_buffer(slot, some_length());
+        hark_read(op, io, slot->buf, slot->len, model_called);
+        break;
+    case WRITE:
+        slot_take_buffer(slot, some_length());
+        hark_write(op, io, slot->buf, slot->len, model_called);
+        break;
     case SEND:
-        take_buffer(slot, some_length());
+        slot_take_buffer(slot, some_length());
         hark_send(op, io, slot->buf, slot->len, model_called);
         break;
     case SENDV: submit_sendv(slot); break;
     case SENDTO: submit_sendto(slot); break;
+    case SEND_BATCH: submit_send_batch(slot); break;
+    case RECV_BATCH: submit_recv_batch(slot); break;
     case RECVFROM: submit_recvfrom(slot); break;
     case RECV_POOL: hark_recv_pool(op, io, world.pool, model_called); break;
     case ACCEPT: hark_accept(op, io, model_called); break;
@@ -159,7 +192,7 @@ static int64_t work(struct hark_op *op)
 {
     struct slot *slot = (struct slot *)(void *)op; /* op is its first member */
     slot->work_runs++;
-    for (int i = 0; i < 2000 && !hark_offload_asked(op); i++) sched_yield();
+    for (int i = 0; i < 100 && !hark_offload_asked(op); i++) sched_yield(); /* 3 ms each if busy */
     return (int64_t)slot->number;
 }
 
@@ -171,11 +204,11 @@ static void submit_loose(struct slot *slot)
     case NOP: hark_nop(op, loop, model_called); break;
     case POST: hark_post(op, loop, model_called); break;
     case TIMER:
-        arm(slot, some_moment());
+        slot_arm(slot, some_moment(hark_now(world.loop)));
         hark_timer(op, loop, slot->deadline, model_called);
         break;
     case EVERY:
-        arm(slot, some_moment());
+        slot_arm(slot, some_moment(hark_now(world.loop)));
         slot->interval = one_in(16) ? 0 : 1 + below(2 * HARK_MILLISECOND);
         hark_timer_every(op, loop, slot->deadline, slot->interval, model_called);
         break;
@@ -183,12 +216,12 @@ static void submit_loose(struct slot *slot)
     }
 }
 
-static enum verb verb_for(const struct link *link)
+static int verb_for(const struct link *link)
 {
-    static const enum verb stream[] = { RECV, RECV, RECV, RECV_POOL, READY_READ, SEND, SEND, SENDV,
-                                        SENDV, READY_WRITE, SHUTDOWN };
-    static const enum verb datagram[] = { RECVFROM, RECVFROM, SENDTO, SENDTO, READY_READ,
-                                          READY_WRITE };
+    static const int stream[] = { RECV, RECV, READ, RECV_POOL, READY_READ, SEND, WRITE, SENDV,
+                                  SENDV, READY_WRITE, SHUTDOWN };
+    static const int datagram[] = { RECVFROM, RECV_BATCH, RECV_BATCH, SENDTO, SEND_BATCH,
+                                    SEND_BATCH, READY_READ, READY_WRITE };
     switch (link->kind) {
     case STREAM: return stream[below(sizeof stream / sizeof *stream - !one_in(6))];
     case DATAGRAM: return datagram[below(sizeof datagram / sizeof *datagram)];
@@ -203,8 +236,9 @@ static void submit_any(void)
     struct link *link = link_any();
     struct slot *slot = slot_idle();
     if (slot == NULL || link == NULL) return;
-    enum verb verb = verb_for(link);
-    if (verb == SENDTO && link->datagrams_sent - link->datagrams_got > 24) return;
+    int verb = verb_for(link);
+    bool is_full = link->datagrams_sent - link->datagrams_got > 24;
+    if (is_full && side_of(verb) && link->kind == DATAGRAM) return;
     if (verb == RECV_POOL && world.pool == NULL) return;
     prepare(slot, verb, link);
     submit_on_link(slot);
@@ -212,7 +246,7 @@ static void submit_any(void)
 
 static void submit_any_loose(void)
 {
-    static const enum verb verbs[] = { NOP, POST, TIMER, TIMER, TIMER, EVERY, OFFLOAD };
+    static const int verbs[] = { NOP, POST, TIMER, TIMER, TIMER, EVERY, OFFLOAD };
     struct slot *slot = slot_idle();
     if (slot == NULL) return;
     prepare(slot, verbs[below(sizeof verbs / sizeof *verbs)], NULL);
@@ -222,12 +256,12 @@ static void submit_any_loose(void)
 void cancel(struct slot *slot)
 {
     if (hark_cancel(&slot->op) != slot->is_alive) fail("hark_cancel() is wrong about being alive");
-    if (slot->is_alive && slot->verb != CLOSE) slot->is_asked = true;
+    if (slot->is_alive && slot->verb != CLOSE && !slot->is_close) slot->is_asked = true;
 }
 
 static void rearm(struct slot *slot)
 {
-    int64_t moment = one_in(8) ? 0 : some_moment();
+    int64_t moment = one_in(8) ? 0 : some_moment(hark_now(world.loop));
     bool is_timer = slot->is_alive && (slot->verb == TIMER || slot->verb == EVERY);
     bool is_far = slot->deadline - hark_now(world.loop) > HARK_SECOND;
     bool is_moved = hark_rearm(&slot->op, moment);
@@ -236,13 +270,15 @@ static void rearm(struct slot *slot)
     if (is_timer && moment != 0 && is_far && !slot->is_asked && !slot->was_closed && !is_moved &&
         slot->interval >= 1 && slot->verb == TIMER)
         fail("hark_rearm() refused a timer that is far away");
-    if (is_moved) arm(slot, moment);
+    if (is_moved) slot_arm(slot, moment);
 }
 
 void close_link(struct link *link, struct slot *slot)
 {
     prepare(slot, CLOSE, link);
+    struct stat st;
     slot->fd = link->io.fd;
+    slot->inode = fstat(slot->fd, &st) == 0 ? st.st_ino : 0;
     if (link->state == OPEN) link->state = CLOSING;
     hark_close(&slot->op, &link->io, model_called);
 }
@@ -293,7 +329,7 @@ static void act_on_slot(void)
     else hark_background(&slot->op);
 }
 
-void act(void)
+static void act_of_core(void)
 {
     struct link *link = link_any();
     uint32_t choice = below(100);
@@ -310,6 +346,17 @@ void act(void)
     else if (choice < 98) hark_wake(world.loop);
     else if (choice < 99) model_audit();
     else (void)hark_refresh(world.loop); /* only the time of the turn changes */
+}
+
+void act(void)
+{
+    uint32_t which = below(FAMILIES), tries = 0;
+    while (tries < FAMILIES && !world.has_family[which]) {
+        which = (which + 1) % FAMILIES;
+        tries++;
+    }
+    if (tries < FAMILIES && below(5) < 3) families[which]->act();
+    else act_of_core();
 }
 
 /* What is submitted while the loop is being closed ends with HARK_ECANCELED. */

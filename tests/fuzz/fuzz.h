@@ -1,7 +1,9 @@
 /* A call-sequence fuzzer against a model: what the files of this program share.
  *
  * A run opens a loop, makes random calls on random ops, ios and plain peers, and checks in every
- * callback what the promises allow (model.c). The choices follow from the seed alone; only
+ * callback what the promises allow (model.c). Sockets and what needs no io are the core's
+ * (calls.c, links.c); all else is a family of verbs in a file of its own, with its own part of the
+ * model, and takes part in some of the runs. The choices follow from the seed alone; only
  * the order in which the kernel answers may differ between two runs of one seed, so what a callback
  * chooses comes from a generator of its own. Ops, buffers and ios are allocated one by one and
  * freed as early as the promises allow: the address sanitizer then checks the rest. */
@@ -12,23 +14,25 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 enum verb {
-    RECV, RECV_POOL, RECVFROM, ACCEPT, READY_READ,           /* the read side */
-    SEND, SENDV, SENDTO, CONNECT, READY_WRITE, SHUTDOWN,     /* the write side */
-    NOP, POST, TIMER, EVERY, OFFLOAD,                        /* no io */
+    RECV, READ, RECV_POOL, RECVFROM, RECV_BATCH, ACCEPT, READY_READ,     /* the read side */
+    SEND, WRITE, SENDV, SENDTO, SEND_BATCH, CONNECT, READY_WRITE, SHUTDOWN, /* the write side */
+    NOP, POST, TIMER, EVERY, OFFLOAD,                                    /* no io */
     CLOSE,
-    VERBS
+    FAMILY_VERBS                                     /* and on: numbered by their families */
 };
 
-static inline bool verb_has_side(enum verb verb) { return verb <= SHUTDOWN; }
-static inline int side_of(enum verb verb) { return verb >= SEND; }
+static inline bool verb_has_side(int verb) { return verb <= SHUTDOWN; }
+static inline int side_of(int verb) { return verb >= SEND; }
 
 enum kind { STREAM, DATAGRAM, LISTENER, DIALER, FOREIGN, KINDS };
 enum state { OPEN, CLOSING, CLOSED, RELEASED };
 
 enum {
-    LINKS = 6, SLOTS = 40,
+    LINKS = 6, SLOTS = 56,
+    FAMILIES = 7,
     BYTES_MAX = 3000,      /* of one send or receive */
     STREAM_MAX = 1 << 18,  /* bytes sent in one direction of one stream */
     SLICES = 5,
@@ -57,15 +61,37 @@ struct link {
     unsigned char *got;        /* what the peer has read */
     size_t got_len;
     uint32_t datagrams_sent, datagrams_got; /* from hark to the peer: the next number to see */
+    size_t datagrams_unsure;   /* of a packet of several that an end came into */
 };
 
 /* What a datagram begins with. */
 struct head { uint32_t number, len; };
 
+struct slot;
+
+/* What a file of further verbs gives. */
+struct family {
+    void (*act)(void);                            /* one random call, or one of a peer */
+    bool (*is_due)(const struct slot *slot);      /* as of model_is_due() */
+    bool (*may_break)(const struct slot *slot);   /* hark may cancel it unasked; or NULL: never */
+    /* In every callback. Decisions of hark's own have been checked, but not what follows. */
+    void (*check)(struct slot *slot, bool is_decision);
+    void (*help)(void);                           /* peers read all */
+    size_t (*audit)(void);                        /* looks at all; gives how many ios are open */
+    void (*wind_up)(void);                        /* closes what is open */
+    void (*clear)(void);                          /* the loop is closed: the last look */
+};
+
 /* A submission. The op is its first member. */
 struct slot {
     struct hark_op op;
-    enum verb verb;
+    int verb;
+    const struct family *family;   /* NULL: the core's */
+    void *subject, *other;     /* of the family: what it is on */
+    void *memory;              /* of the family: borrowed with the op, and freed */
+    size_t place;              /* of the family */
+    bool is_repeating, is_close, is_hurried; /* of the family; hurried: hark may set a deadline */
+    bool is_cut;               /* what it is on was closed behind it */
     uint64_t number;           /* of the submission: later ones are higher */
     struct link *link;
     bool is_alive;
@@ -73,7 +99,8 @@ struct slot {
     bool was_closed;           /* the io was not open, or the loop was closing */
     bool is_seen;              /* by hark_loop_inspect() */
     bool is_refused;           /* a connect to where nobody listens */
-    int fd;                    /* CLOSE: what is closed */
+    int fd;                    /* CLOSE: what is closed, and which one that is */
+    ino_t inode;
     int64_t deadline;          /* or a timer's moment; 0: none */
     int64_t armed_at;          /* hark_now() when that was set */
     uint64_t arm_number;
@@ -100,6 +127,8 @@ struct world {
     bool is_stepping;          /* callbacks are allowed */
     bool is_closing;           /* inside hark_loop_close() */
     bool is_quiet;             /* callbacks make no new calls */
+    bool has_family[FAMILIES]; /* those that take part */
+    char directory[32];        /* a temporary one */
     int depth;                 /* of callbacks */
     void *held[HELD];
     unsigned char held_first[HELD];
@@ -115,6 +144,20 @@ extern struct world world;
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint32_t below(uint32_t bound);
 static inline bool one_in(uint32_t n) { return below(n) == 0; }
+int checked(int result, const char *what);
+
+/* Each in the file of its name. */
+extern const struct family files, streams, clocks, signals, processes, watches, rights;
+extern const struct family *const families[FAMILIES];
+
+/* processes.c: what a child does */
+_Noreturn void child_main(const char *text);
+
+/* batches.c: datagrams by the batch, on links */
+void submit_send_batch(struct slot *slot);
+void submit_recv_batch(struct slot *slot);
+void check_sent_batch(struct slot *slot);
+void check_received_batch(struct slot *slot);
 
 /* links.c: ios and their peers */
 struct link *link_open(enum kind kind);
@@ -126,10 +169,14 @@ void peer_act(struct link *link);
 void peer_read(struct link *link, size_t most);
 void peer_dial(void);
 void peer_check(struct link *link, bool is_over);
+int plain_socket(int type);
+void tcp_pair(int fds[2]);
 unsigned char pattern(uint64_t salt, size_t position);
 void bytes_append(unsigned char **all, size_t *all_len, const void *bytes, size_t len);
 
 /* model.c: what a callback may say */
+_Noreturn void wrong(const struct slot *slot, const char *why);
+bool family_uses(const struct family *family, const void *subject);
 void model_called(struct hark_op *op);
 void model_audit(void);
 bool model_is_due(const struct slot *slot);
@@ -144,6 +191,17 @@ void act(void);
 void act_while_closing(void);
 void close_link(struct link *link, struct slot *slot);
 struct slot *slot_idle(void);
+struct slot *slot_prepare(const struct family *family, int verb, void *subject);
+void slot_take_buffer(struct slot *slot, size_t len);
+void *slot_take_memory(struct slot *slot, size_t len);
+void slot_arm(struct slot *slot, int64_t moment);
+int64_t some_moment(int64_t now);
+size_t some_length(void);
 void cancel(struct slot *slot);
+
+/* watchdog.c: ends a run that hangs */
+void watchdog_start(void);
+void watchdog_begin(uint64_t seed);
+void watchdog_end(void);
 
 #endif

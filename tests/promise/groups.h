@@ -13,11 +13,20 @@
     X(accept) \
     X(connect) \
     X(datagram) \
+    X(batch) \
+    X(multicast) \
+    X(descriptors) \
     X(pool) \
     X(ready) \
+    X(pipe) \
+    X(stream) \
+    X(stream_write) \
+    X(splice) \
+    X(terminal) \
     X(adopt) \
     X(starvation) \
     X(kernel) \
+    X(choice) \
     X(traps) \
     X(cancel) \
     X(deadline) \
@@ -29,9 +38,36 @@
     X(post) \
     X(memory) \
     X(offload) \
+    X(dns) \
+    X(hosts) \
+    X(dial) \
+    X(file) \
+    X(send_file) \
+    X(path) \
+    X(file_fiber) \
     X(inspect) \
     X(alive) \
+    X(fiber) \
+    X(await) \
+    X(stack) \
+    X(scope) \
+    X(sweep) \
+    X(channel) \
+    X(sync) \
+    X(exercises) \
+    X(stall) \
+    X(stall_watch) \
+    X(process) \
+    X(spawn) \
+    X(reap) \
+    X(signal) \
+    X(drain) \
     X(misuse) \
+    X(watch) \
+    X(fork) \
+    X(foreign) \
+    X(wall) \
+    X(systemd) \
     X(signals)
 
 #define GROUP_DECLARATION(name) Suite *group_##name(void);

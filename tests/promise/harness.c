@@ -1,13 +1,10 @@
 /* The ground of the promise tests; see harness.h. */
 #include "harness.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <sys/un.h>
 #include <time.h>
 
 enum { PATIENCE_S = 10 };
@@ -17,16 +14,6 @@ char doing[64];
 static int descriptors_before, order_count;
 
 const char *const wire_names[WIRE_KINDS] = { "tcp4", "tcp6", "unix" };
-
-int open_descriptor_count(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    ck_assert_ptr_nonnull(dir);
-    int count = 0;
-    while (readdir(dir) != NULL) count++;
-    closedir(dir);
-    return count;
-}
 
 int64_t clock_now(void)
 {
@@ -52,6 +39,7 @@ static void open_loop(void)
 
 static void close_loop(void)
 {
+    hark_stall_unwatch(); /* mostly it is off */
     hark_loop_close(loop);
     loop = NULL;
     ck_assert_int_eq(open_descriptor_count(), descriptors_before);
@@ -72,16 +60,21 @@ void harness_add(Suite *suite, const char *name, const TTest *test)
     tcase_add_test(tcase, test);
 }
 
-void harness_add_each_wire(Suite *suite, const char *name, const TTest *test)
+void harness_add_each(Suite *suite, const char *name, const TTest *test, size_t count)
 {
     TCase *tcase = add(suite, name, true);
-    tcase_add_loop_test(tcase, test, 0, WIRE_KINDS);
+    tcase_add_loop_test(tcase, test, 0, (int)count);
 }
 
-void harness_add_bare(Suite *suite, const char *name, const TTest *test)
+void harness_add_each_wire(Suite *suite, const char *name, const TTest *test)
+{
+    harness_add_each(suite, name, test, has_unix_sockets ? WIRE_KINDS : WIRE_UNIX);
+}
+
+void harness_add_bare(Suite *suite, const char *name, const TTest *test, size_t count)
 {
     TCase *tcase = add(suite, name, false);
-    tcase_add_test(tcase, test);
+    tcase_add_loop_test(tcase, test, 0, (int)count);
 }
 
 bool backend_is(const char *name)
@@ -148,13 +141,10 @@ static socklen_t loopback(struct sockaddr_storage *addr, enum wire_kind kind)
         in6->sin6_addr = in6addr_loopback;
         return sizeof *in6;
     }
-    struct sockaddr_un *un = (struct sockaddr_un *)addr; /* abstract, and named by the kernel */
-    un->sun_family = AF_UNIX;
-    return sizeof un->sun_family;
+    return local_address(addr);
 }
 
-/* Tells why a case is not run on this machine. */
-static bool lacks(const char *what)
+bool lacks(const char *what)
 {
     fprintf(stderr, "skipped: %s: %s\n", what, strerror(errno));
     return false;
@@ -294,12 +284,22 @@ void write_all(int fd, const void *data, size_t len)
     ck_assert_int_eq(write(fd, data, len), (ssize_t)len);
 }
 
-int move_up(int fd, int least)
+void write_text(const char *path, const char *text)
 {
-    int higher = fcntl(fd, F_DUPFD_CLOEXEC, least);
-    ck_assert_int_ge(higher, least);
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    write_all(fd, text, strlen(text));
     close(fd);
-    return higher;
+}
+
+void expect_text(const char *path, const char *text)
+{
+    char buf[256] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(read(fd, buf, sizeof buf - 1), (ssize_t)strlen(text));
+    ck_assert_str_eq(buf, text);
+    close(fd);
 }
 
 void reset_and_close(int fd)
@@ -307,18 +307,6 @@ void reset_and_close(int fd)
     struct linger at_once = { .l_onoff = 1 };
     ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
     close(fd);
-}
-
-bool allow_descriptors(size_t count)
-{
-    struct rlimit limit;
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    if (limit.rlim_cur >= count) return true;
-    errno = EMFILE;
-    if (limit.rlim_max < count) return lacks("descriptors enough");
-    limit.rlim_cur = count;
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    return true;
 }
 
 bool is_ready(int fd, short mask, int patience_ms)

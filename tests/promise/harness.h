@@ -27,9 +27,14 @@ void harness_add(Suite *suite, const char *name, const TTest *test);
 void harness_add_each_wire(Suite *suite, const char *name, const TTest *test);
 #define EACH_WIRE(suite, name) harness_add_each_wire(suite, #name, name)
 
+/* The same, run count times; the case finds the number of the time in _i. */
+void harness_add_each(Suite *suite, const char *name, const TTest *test, size_t count);
+#define EACH_OF(suite, name, count) harness_add_each(suite, #name, name, count)
+
 /* For a case that opens loops of its own. */
-void harness_add_bare(Suite *suite, const char *name, const TTest *test);
-#define BARE_CASE(suite, name) harness_add_bare(suite, #name, name)
+void harness_add_bare(Suite *suite, const char *name, const TTest *test, size_t count);
+#define BARE_CASE(suite, name) harness_add_bare(suite, #name, name, 1)
+#define BARE_EACH_OF(suite, name, count) harness_add_bare(suite, #name, name, count)
 
 bool backend_is(const char *name);
 
@@ -107,6 +112,16 @@ size_t pattern_take(int fd, size_t offset, size_t most);
 /* Writes all to a plain descriptor that has room for it. */
 void write_all(int fd, const void *data, size_t len);
 
+/* Writes a file as a whole, by plain system calls; checks what is in one, up to 255 bytes. */
+void write_text(const char *path, const char *text);
+void expect_text(const char *path, const char *text);
+
+/* Changes what is known of a file besides its bytes and times, so that it can still be removed. */
+int change_attributes(const char *path);
+
+/* Removes a folder with all that is in it; 0 if that was done. */
+int remove_tree(const char *path);
+
 /* Gives a plain descriptor a number from least on, so that low numbers stay free for hark. */
 int move_up(int fd, int least);
 
@@ -121,6 +136,28 @@ bool is_ready(int fd, short mask, int patience_ms);
 
 /* The number of descriptors that this process has open. */
 int open_descriptor_count(void);
+
+/* The number of its threads, without those that the kernel itself has started for a ring. */
+int thread_count(void);
+
+/* Without Unix sockets descriptors cannot be sent, and datagrams never wait for the other end. */
+extern const bool has_unix_sockets;
+
+/* What the system keeps of a file's permissions. */
+mode_t kept_mode(mode_t mode);
+
+/* Whether the system's own error is the one that has this errno. */
+bool is_system_error(int os_error, int number);
+
+/* Where a WIRE_UNIX listens, as yet without a name. */
+socklen_t local_address(struct sockaddr_storage *addr);
+
+/* Tells why a case is not run on this machine; false. */
+bool lacks(const char *what);
+
+/* Runs act() in a process of its own with a loop of its own. Whether that ended by abort(3), and
+ * what it wrote to stderr. */
+bool ends_by_abort(void (*act)(void), char *said, size_t room);
 
 /* Monotonic time. */
 int64_t clock_now(void);

@@ -1,6 +1,7 @@
 /* Runs the promise suite on the backend that HARK_BACKEND names; all groups, or those given. Exit
  * code 77: this kernel does not offer the backend, and the reason is printed. */
 #include "groups.h"
+#include "harness.h"
 
 #include <hark/loop.h>
 #include <stdio.h>
@@ -11,6 +12,16 @@ static const struct { const char *name; Suite *(*make)(void); } groups[] = {
 #define GROUP_ENTRY(name) { #name, group_##name },
     GROUPS(GROUP_ENTRY)
 };
+
+/* No kernel of these tests has kqueue(2). */
+static bool backend_is_emulated(void)
+{
+#ifdef HARK_WITH_KQUEUE
+    return backend_is("kqueue");
+#else
+    return false;
+#endif
+}
 
 static bool is_wanted(const char *name, int argc, char **argv)
 {
@@ -24,13 +35,14 @@ int main(int argc, char **argv)
     char why[256];
     const char *backend = getenv("HARK_BACKEND");
     if (backend == NULL) {
-        fprintf(stderr, "set HARK_BACKEND to select, poll, epoll or io_uring\n");
+        fprintf(stderr, "set HARK_BACKEND to select, poll, epoll, kqueue or io_uring\n");
         return 2;
     }
     if (hark_backend_probe(backend, why, sizeof why) != 0) {
         printf("skipped: %s: %s\n", backend, why);
         return 77;
     }
+    printf("%s%s\n", backend, backend_is_emulated() ? " (emulated)" : "");
     SRunner *runner = srunner_create(NULL);
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
         if (is_wanted(groups[i].name, argc, argv)) srunner_add_suite(runner, groups[i].make());

@@ -339,6 +339,30 @@ START_TEST(a_thousand_connections_talk_at_once)
 }
 END_TEST
 
+/* It is not kept waiting for a buffer that could not help it. */
+START_TEST(what_is_no_socket_says_so_also_when_the_pool_is_empty)
+{
+    struct wire wire;
+    struct hark_io io = { 0 };
+    struct hark_pool *pool;
+    struct probe holding = { 0 }, receiving = { 0 };
+    ck_assert(wire_open(&wire, WIRE_UNIX));
+    ck_assert_int_eq(hark_pool_open(&pool, loop, 1, 8), 0);
+    hark_recv_pool(&holding.op, &wire.io, pool, on_probe);
+    write_all(wire.peer, "x", 1);
+    await_calls(&holding, 1);
+    ck_assert_int_eq(hark_io_adopt(&io, loop, open("/dev/null", O_RDWR | O_CLOEXEC)), 0);
+    hark_recv_pool(&receiving.op, &io, pool, on_probe);
+    spin(3);
+    hark_pool_give(pool, hark_data(&holding.op));
+    await(&receiving);
+    ck_assert_result(&receiving, HARK_ENOTSOCK);
+    close_io(&io);
+    wire_close(&wire);
+    ck_assert_int_eq(hark_pool_close(pool), 0);
+}
+END_TEST
+
 Suite *group_adopt(void)
 {
     Suite *suite = suite_create("adopt");
@@ -352,6 +376,7 @@ Suite *group_adopt(void)
     EACH_WIRE(suite, connect_on_a_blocking_descriptor_never_blocks_and_close_restores_the_flag);
     EACH_WIRE(suite, nonblocking_descriptor_waits_all_the_same_and_stays_nonblocking);
     CASE(suite, loop_close_gives_adopted_descriptors_their_flag_back);
+    CASE(suite, what_is_no_socket_says_so_also_when_the_pool_is_empty);
     EACH_WIRE(suite, both_directions_flow_at_once);
     CASE(suite, a_thousand_connections_talk_at_once);
     return suite;

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 
 START_TEST(close_cancels_what_runs_and_what_waits_and_comes_last)
 {
@@ -94,6 +95,41 @@ START_TEST(a_second_close_and_ops_on_a_closing_or_closed_io_get_ebadf)
         ck_assert_result(&sending, HARK_EBADF);
         wire_close(&wire);
     }
+}
+END_TEST
+
+static void give_up_memory(struct probe *probe)
+{
+    ck_assert_int_eq(munmap(probe->arg, sizeof(struct wire)), 0);
+}
+
+/* Promise 3: the io is the caller's again in the callback of its close, though ops that came too
+ * late have their callbacks after it. Touching it from then on ends this process. */
+START_TEST(ops_that_come_after_the_close_do_not_touch_the_io)
+{
+    struct wire *wire = mmap(NULL, sizeof *wire, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct probe closing = { .then = give_up_memory, .arg = wire }, late[4] = { 0 };
+    struct hark_pool *pool;
+    char buf[8];
+    ck_assert(wire != MAP_FAILED && wire_open(wire, WIRE_UNIX));
+    ck_assert_int_eq(hark_pool_open(&pool, loop, 1, sizeof buf), 0);
+    int peer = wire->peer;
+    hark_close(&closing.op, &wire->io, on_probe);
+    for (int i = 0; i < 2; i++) late[i].op.deadline_ns = hark_after(loop, HARK_SECOND);
+    hark_recv(&late[0].op, &wire->io, buf, sizeof buf, on_probe);
+    hark_send(&late[1].op, &wire->io, buf, 1, on_probe);
+    hark_recv_pool(&late[2].op, &wire->io, pool, on_probe);
+    hark_close(&late[3].op, &wire->io, on_probe);
+    for (int i = 0; i < 4; i++) {
+        await(&late[i]);
+        ck_assert_result(&late[i], HARK_EBADF);
+        ck_assert_int_lt(closing.order, late[i].order);
+        ck_assert_int_eq(late[i].deadline_seen, 0);
+        ck_assert_ptr_null(hark_op_io(&late[i].op));
+    }
+    ck_assert_int_eq(hark_pool_close(pool), 0);
+    close(peer);
 }
 END_TEST
 
@@ -430,6 +466,7 @@ Suite *group_close(void)
     CASE(suite, close_waits_for_both_sides);
     CASE(suite, the_peer_sees_the_end_when_close_has_called_back);
     CASE(suite, a_second_close_and_ops_on_a_closing_or_closed_io_get_ebadf);
+    CASE(suite, ops_that_come_after_the_close_do_not_touch_the_io);
     CASE(suite, the_op_of_a_conversation_can_close_it);
     CASE(suite, a_callback_may_close_the_io_of_a_sibling_event);
     CASE(suite, a_callback_may_close_another_io_of_the_same_batch);

@@ -299,6 +299,107 @@ START_TEST(print_tells_why_a_run_goes_on_or_that_it_would_end)
 }
 END_TEST
 
+struct canceled { struct probe *every; int told; };
+
+static void count_every(const struct hark_inspect_entry *entry, void *arg)
+{
+    struct canceled *canceled = arg;
+    canceled->told += entry->op == &canceled->every->op;
+}
+
+static void cancel_every(struct probe *timer)
+{
+    hark_cancel(&((struct canceled *)timer->arg)->every->op);
+}
+
+static void look_at_itself(struct probe *every)
+{
+    struct canceled *canceled = every->arg;
+    if (!every->op.more) return;
+    ck_assert(hark_is_alive(&every->op));
+    canceled->told = 0;
+    hark_loop_inspect(loop, count_every, canceled);
+}
+
+/* Its report is on its way when another callback of the turn cancels it. */
+START_TEST(a_canceled_repeating_timer_is_told_in_the_callback_before_its_last)
+{
+    struct canceled canceled = { .told = -1 };
+    struct probe every = { .then = look_at_itself, .arg = &canceled };
+    struct probe timer = { .then = cancel_every, .arg = &canceled };
+    canceled.every = &every;
+    hark_timer(&timer.op, loop, hark_now(loop), on_probe);
+    hark_timer_every(&every.op, loop, hark_now(loop), HARK_SECOND, on_probe);
+    await(&every);
+    ck_assert_int_eq(canceled.told, 1);
+    ck_assert_int_eq(every.calls, 2);
+    ck_assert_result(&every, HARK_ECANCELED);
+}
+END_TEST
+
+/* The directory is an open file while it is scanned; on kqueue(2) and on Windows a
+ * thread scans it. */
+static void find_watch(const struct hark_inspect_entry *entry, void *arg)
+{
+    int *scans = arg;
+    bool is_by_thread = backend_is("kqueue") || backend_is("iocp");
+    bool is_scan = strcmp(entry->kind, is_by_thread ? "offload" : "file") == 0;
+    *scans += is_scan;
+    if (entry->op != NULL && !is_scan) return;
+    ck_assert_msg(entry->label != NULL && strcmp(entry->label, "watch") == 0, "%s", entry->kind);
+}
+
+START_TEST(what_a_watch_works_with_carries_its_name)
+{
+    struct hark_watch watch = { 0 };
+    struct probe watching = { 0 };
+    int scans = 0;
+    hark_watch(&watching.op, &watch, loop, "/tmp", NULL, on_probe);
+    while (watching.calls == 0) {
+        ck_assert_int_ge(hark_step(loop, HARK_SECOND), 0);
+        hark_loop_inspect(loop, find_watch, &scans);
+    }
+    ck_assert_int_ne(scans, 0);
+    hark_cancel(&watching.op);
+    await(&watching);
+}
+END_TEST
+
+static void read_and_look(struct probe *timer)
+{
+    struct probe *reading = timer->arg;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    ck_assert_ptr_nonnull(to);
+    hark_stream_read_line(&reading->op, reading->arg, on_probe);
+    hark_loop_print(hark_op_loop(&timer->op), to);
+    fclose(to);
+    ck_assert_msg(strstr(text, "stream read") != NULL, "%s", text);
+    free(text);
+}
+
+START_TEST(a_read_of_a_stream_is_told_also_when_the_closing_loop_refuses_it)
+{
+    struct hark_loop *other;
+    struct hark_io io = { 0 };
+    struct hark_stream stream = { 0 };
+    struct probe reading = { .arg = &stream };
+    struct probe timer = { .then = read_and_look, .arg = &reading };
+    char buf[16];
+    int fds[2];
+    struct hark_stream_options options = { .in = buf, .in_bytes = sizeof buf };
+    ck_assert(plain_pair(fds, WIRE_UNIX));
+    ck_assert_int_eq(hark_loop_open(&other, NULL), 0);
+    ck_assert_int_eq(hark_io_adopt(&io, other, fds[0]), 0);
+    ck_assert_int_eq(hark_stream_open(&stream, &io, &options), 0);
+    hark_timer(&timer.op, other, INT64_MAX, on_probe);
+    hark_loop_close(other);
+    ck_assert_result(&reading, HARK_ECANCELED);
+    close(fds[1]);
+}
+END_TEST
+
 Suite *group_inspect(void)
 {
     Suite *suite = suite_create("inspect");
@@ -313,5 +414,8 @@ Suite *group_inspect(void)
     BARE_CASE(suite, offloaded_work_is_told_whether_it_runs_or_waits);
     CASE(suite, a_closing_io_is_told_as_closing_and_its_close_once);
     CASE(suite, print_tells_why_a_run_goes_on_or_that_it_would_end);
+    CASE(suite, a_canceled_repeating_timer_is_told_in_the_callback_before_its_last);
+    CASE(suite, what_a_watch_works_with_carries_its_name);
+    CASE(suite, a_read_of_a_stream_is_told_also_when_the_closing_loop_refuses_it);
     return suite;
 }

@@ -1,10 +1,14 @@
-/* Promises 7 and 12, and what else depends on the kernel interface: reused and copied descriptors,
- * the limits of select, the choice of a backend, the rings of older kernels, full rings. */
+/* Promise 7, and what else depends on the kernel interface: reused and copied descriptors,
+ * the limits of select, full rings. */
 #include "groups.h"
 #include "harness.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/select.h>
+
+#include "base/limits.h"
 
 /* hark's io on one end of a socket pair, and a receive on it. */
 struct duo {
@@ -205,6 +209,79 @@ START_TEST(close_in_a_callback_leaves_no_event_of_its_batch_behind)
 }
 END_TEST
 
+static struct duo brief[3];
+static struct probe leaving[3];
+
+/* What is left of a closed io is the caller's to spoil. */
+static void spoil(struct probe *probe)
+{
+    struct duo *duo = probe->arg;
+    close(duo->peer);
+    memset(&duo->io, 0x5a, sizeof duo->io);
+}
+
+static void come_and_go(struct probe *probe)
+{
+    (void)probe;
+    for (int i = 0; i < 3; i++) {
+        duo_open(&brief[i]);
+        duo_recv(&brief[i]);
+    }
+    for (int i = 0; i < 3; i += 2) {
+        leaving[i] = (struct probe){ .then = spoil, .arg = &brief[i] };
+        hark_close(&leaving[i].op, &brief[i].io, on_probe);
+    }
+}
+
+/* All within turns that do not look at the kernel: it need not have heard of any of them. */
+START_TEST(ios_that_go_before_the_kernel_knows_them_take_no_other_along)
+{
+    for (int round = 0; round < 4; round++) {
+        struct probe coming = { .then = come_and_go };
+        hark_nop(&coming.op, loop, on_probe);
+        for (int i = 0; i < 3; i += 2) {
+            await(&coming);
+            await(&leaving[i]);
+        }
+        check_silence();
+        duo_check(&brief[1], 'b');
+        duo_close(&brief[1]);
+    }
+}
+END_TEST
+
+/* However few results a turn may bring. */
+START_TEST(descriptors_that_are_gone_keep_no_other_from_being_watched)
+{
+    enum { GONE = 3 };
+    static struct duo gone[GONE], good;
+    struct hark_loop *of_fixture = loop;
+    ck_assert_int_eq(hark_loop_open(&loop, &(struct hark_loop_options){ .turn_budget = 1 }), 0);
+    for (int i = 0; i < GONE; i++) {
+        duo_open(&gone[i]);
+        duo_recv(&gone[i]);
+    }
+    duo_open(&good);
+    duo_recv(&good);
+    for (int i = 0; i < GONE; i++) {
+        int fd = gone[i].io.fd;
+        hark_cancel(&gone[i].receiving.op);
+        close(fd);
+    }
+    duo_check(&good, 'g');
+    for (int i = 0; i < GONE; i++) {
+        await(&gone[i].receiving);
+        struct probe going = { 0 };
+        hark_close(&going.op, &gone[i].io, on_probe);
+        await(&going);
+        close(gone[i].peer);
+    }
+    duo_close(&good);
+    hark_loop_close(loop);
+    loop = of_fixture;
+}
+END_TEST
+
 /* Trap 14. Select cannot wait for such a descriptor, and must not write beyond its sets. */
 static void check_receives_beyond(int number)
 {
@@ -312,109 +389,6 @@ START_TEST(highest_descriptor_of_select_works)
 }
 END_TEST
 
-/* Opens a loop with a list and tells what came of it; NULL: it was refused with the error. */
-static const char *open_with(const char *list, int wanted_error)
-{
-    static char name[32];
-    struct hark_loop *own = (struct hark_loop *)(uintptr_t)1;
-    int error = hark_loop_open(&own, &(struct hark_loop_options){ .backend = list });
-    ck_assert_msg(error == wanted_error, "\"%s\": %s", list, hark_strerror(error));
-    if (error != 0) {
-        ck_assert_ptr_null(own);
-        return NULL;
-    }
-    snprintf(name, sizeof name, "%s", hark_loop_backend(own));
-    hark_loop_close(own);
-    return name;
-}
-
-START_TEST(backend_is_the_first_of_the_list_that_works)
-{
-    ck_assert_str_eq(open_with("select", 0), "select");
-    ck_assert_str_eq(open_with("poll", 0), "poll");
-    ck_assert_str_eq(open_with("poll,select", 0), "poll");
-    ck_assert_str_eq(open_with("select,epoll,poll", 0), "select");
-    ck_assert_int_eq(setenv("HARK_URING_MASK", "no such kernel", 1), 0);
-    open_with("io_uring", HARK_ENOSYS);
-    ck_assert_str_eq(open_with("io_uring,poll", 0), "poll");
-    ck_assert_str_eq(open_with("io_uring,io_uring,select", 0), "select");
-}
-END_TEST
-
-START_TEST(unknown_backend_is_einval_wherever_it_stands)
-{
-    static const char *const lists[] = {
-        "kqueue", "epoll,kqueue", "kqueue,epoll", "epoll,", ",epoll", ",", "epol", "epolls",
-        "epoll poll",
-    };
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) open_with(lists[i], HARK_EINVAL);
-    char why[100];
-    ck_assert_int_eq(hark_backend_probe("kqueue", why, sizeof why), HARK_EINVAL);
-    ck_assert_uint_gt(strlen(why), 0);
-    ck_assert_int_eq(hark_backend_probe("kqueue", NULL, 0), HARK_EINVAL);
-}
-END_TEST
-
-START_TEST(environment_chooses_when_the_caller_does_not)
-{
-    ck_assert_int_eq(setenv("HARK_BACKEND", "poll", 1), 0);
-    ck_assert_str_eq(open_with(NULL, 0), "poll");
-    ck_assert_str_eq(open_with("select", 0), "select");
-    ck_assert_int_eq(setenv("HARK_BACKEND", "select,poll", 1), 0);
-    ck_assert_str_eq(open_with(NULL, 0), "select");
-    ck_assert_int_eq(setenv("HARK_BACKEND", "nonsense", 1), 0);
-    open_with(NULL, HARK_EINVAL);
-    ck_assert_int_eq(unsetenv("HARK_BACKEND"), 0);
-    const char *best = open_with(NULL, 0);
-    ck_assert(strcmp(best, "io_uring") == 0 || strcmp(best, "epoll") == 0);
-}
-END_TEST
-
-/* A ring without deferred completions is passed over by the choice, and works when asked for. */
-START_TEST(dated_ring_is_passed_over_unless_asked_for)
-{
-    char why[256];
-    ck_assert_int_eq(unsetenv("HARK_BACKEND"), 0);
-    ck_assert_int_eq(setenv("HARK_URING_MASK", "5.19", 1), 0);
-    ck_assert_str_eq(open_with(NULL, 0), "epoll");
-    if (hark_backend_probe("io_uring", why, sizeof why) != 0) return;
-    ck_assert_ptr_nonnull(strstr(why, "passed over unless asked for"));
-    ck_assert_str_eq(open_with("io_uring", 0), "io_uring");
-}
-END_TEST
-
-static void probe_masked(const char *mask, char *why, size_t room_bytes)
-{
-    ck_assert_int_eq(setenv("HARK_URING_MASK", mask, 1), 0);
-    ck_assert_int_eq(hark_backend_probe("io_uring", why, room_bytes), 0);
-}
-
-/* What a mask hides must not be in use; what the kernel lacks cannot be asked for here. */
-START_TEST(mask_of_an_older_kernel_hides_what_that_lacked)
-{
-    char why[256], all[256];
-    if (!backend_is("io_uring")) return;
-    probe_masked("none", all, sizeof all);
-    probe_masked("5.10", why, sizeof why);
-    ck_assert_msg(strstr(why, "interrupting") == why, "%s", why);
-    ck_assert_ptr_null(strstr(why, "multishot"));
-    ck_assert_ptr_null(strstr(why, "single-issuer"));
-    ck_assert_ptr_nonnull(strstr(why, "one-shot accept"));
-    ck_assert_ptr_nonnull(strstr(why, "one-shot receive"));
-    ck_assert_ptr_nonnull(strstr(why, "buffers from hark's own list"));
-    ck_assert_ptr_nonnull(strstr(why, "timeouts as requests"));
-    probe_masked("5.19", why, sizeof why);
-    ck_assert_ptr_null(strstr(why, "deferred single"));
-    ck_assert_ptr_null(strstr(why, "single-issuer"));
-    ck_assert_ptr_nonnull(strstr(why, "one-shot receive"));
-    probe_masked("6.1", why, sizeof why);
-    ck_assert_str_eq(why, all);
-    ck_assert_int_eq(setenv("HARK_URING_MASK", "4.19", 1), 0);
-    ck_assert_int_ne(hark_backend_probe("io_uring", why, sizeof why), 0);
-    ck_assert_ptr_nonnull(strstr(why, "HARK_URING_MASK"));
-}
-END_TEST
-
 /* Trap 30: in small builds far more than the completion queue holds. */
 enum { MANY = 300 };
 static struct duo many[MANY];
@@ -462,6 +436,32 @@ START_TEST(turns_that_do_not_sleep_see_what_overflowed)
         ck_assert_result(&many[i].receiving, 1);
     }
     for (int i = 0; i < MANY; i++) duo_close(&many[i]);
+}
+END_TEST
+
+/* The same with the room that a ring really has: all wait for one event. */
+START_TEST(more_ops_than_a_ring_has_room_for_may_end_at_one_stroke)
+{
+    enum { OPS = LIMIT_RING_COMPLETIONS + 300 };
+    static struct hark_io ios[OPS];
+    static struct probe probes[OPS];
+    if (backend_is("select") || !allow_descriptors(OPS + 100)) return;
+    int event = eventfd(0, EFD_CLOEXEC);
+    for (int i = 0; i < OPS; i++) {
+        ck_assert_int_eq(hark_io_adopt(&ios[i], loop, fcntl(event, F_DUPFD_CLOEXEC, 0)), 0);
+        hark_ready(&probes[i].op, &ios[i], HARK_READABLE, on_probe);
+    }
+    spin(3);
+    ck_assert_int_eq(probes[0].calls + probes[OPS - 1].calls, 0);
+    write_all(event, &(uint64_t){ 1 }, 8);
+    for (int turns = 0, ended = 0; ended < OPS; turns++, ended += (int)hark_step(loop, 0))
+        ck_assert_int_lt(turns, 2 * OPS);
+    for (int i = 0; i < OPS; i++) {
+        ck_assert_int_eq(probes[i].calls, 1);
+        ck_assert_result(&probes[i], 0);
+        close_io(&ios[i]);
+    }
+    close(event);
 }
 END_TEST
 
@@ -550,15 +550,13 @@ Suite *group_kernel(void)
     CASE(suite, released_descriptor_reports_nothing);
     CASE(suite, ios_closed_out_of_order_leave_the_others_whole);
     CASE(suite, close_in_a_callback_leaves_no_event_of_its_batch_behind);
+    CASE(suite, ios_that_go_before_the_kernel_knows_them_take_no_other_along);
+    CASE(suite, descriptors_that_are_gone_keep_no_other_from_being_watched);
     CASE(suite, descriptors_beyond_the_limit_of_select_answer_emfile_there_and_work_elsewhere);
     CASE(suite, highest_descriptor_of_select_works);
-    BARE_CASE(suite, backend_is_the_first_of_the_list_that_works);
-    BARE_CASE(suite, unknown_backend_is_einval_wherever_it_stands);
-    BARE_CASE(suite, environment_chooses_when_the_caller_does_not);
-    BARE_CASE(suite, dated_ring_is_passed_over_unless_asked_for);
-    BARE_CASE(suite, mask_of_an_older_kernel_hides_what_that_lacked);
     CASE(suite, completions_beyond_the_room_of_a_ring_are_not_lost);
     CASE(suite, turns_that_do_not_sleep_see_what_overflowed);
+    CASE(suite, more_ops_than_a_ring_has_room_for_may_end_at_one_stroke);
     CASE(suite, cancels_beyond_the_room_of_a_ring_are_not_lost);
     CASE(suite, more_ops_than_a_ring_takes_can_wait_for_the_first_turn);
     CASE(suite, pool_results_beyond_the_room_of_a_ring_are_not_lost);

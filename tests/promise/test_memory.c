@@ -6,6 +6,7 @@
 #include "harness.h"
 #include "verbs.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -330,6 +331,42 @@ START_TEST(work_on_threads_that_are_there_allocates_nothing)
 }
 END_TEST
 
+/* The first one makes a buffer, or a thread. */
+START_TEST(a_file_after_the_first_is_sent_without_an_allocation)
+{
+    static struct hark_op op;
+    struct hark_loop_options options = { .allocator = &allocator, .offload_threads = { 1, 1, 1 } };
+    struct wire wire;
+    struct hark_file file = { 0 };
+    char buf[8];
+    watch_malloc();
+    hook_thread = pthread_self();
+    ck_assert_int_eq(hark_loop_open(&loop, &options), 0);
+    ck_assert(wire_open(&wire, WIRE_UNIX));
+    char name[] = "/tmp/hark-memory-XXXXXX";
+    int fd = mkstemp(name);
+    ck_assert_int_ge(fd, 0);
+    unlink(name);
+    write_all(fd, "abc", 3);
+    ck_assert_int_eq(hark_file_adopt(&file, loop, fd), 0);
+    struct hark_range range = { &file, 0, 3 };
+    hark_send_file(&op, &wire.io, &range, count_done);
+    step_quietly(&done_count, 1);
+    begin_counting();
+    for (int i = 2; i < 100; i++) {
+        hark_send_file(&op, &wire.io, &range, count_done);
+        step_quietly(&done_count, i);
+        (void)!recv(wire.peer, buf, sizeof buf, MSG_DONTWAIT); /* keeps room in the socket */
+    }
+    end_counting();
+    ck_assert_int_eq(op.result, 3);
+    hark_loop_close(loop);
+    close(wire.peer);
+    ck_assert_int_eq(wrong_threads, 0);
+    ck_assert_uint_eq(outstanding(), 0);
+}
+END_TEST
+
 /* The hook is told the true old size of every block and gets all of them back. */
 START_TEST(the_hook_gives_and_takes_all_memory)
 {
@@ -446,6 +483,7 @@ Suite *group_memory(void)
     BARE_CASE(suite, thousands_of_timers_nops_and_posts_allocate_nothing);
     BARE_CASE(suite, posts_from_another_thread_allocate_nothing);
     BARE_CASE(suite, work_on_threads_that_are_there_allocates_nothing);
+    BARE_CASE(suite, a_file_after_the_first_is_sent_without_an_allocation);
     BARE_CASE(suite, the_hook_gives_and_takes_all_memory);
     BARE_CASE(suite, no_memory_is_an_error_of_the_opening_and_leaks_nothing);
     BARE_CASE(suite, no_memory_for_an_io_leaves_the_descriptor_with_the_caller);

@@ -3,7 +3,6 @@
 #include "groups.h"
 #include "harness.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -53,16 +52,6 @@ static void await_inside(int count)
 }
 
 static int64_t answer(struct hark_op *op) { return (int64_t)(intptr_t)op->user; }
-
-static int thread_count(void)
-{
-    DIR *dir = opendir("/proc/self/task");
-    ck_assert_ptr_nonnull(dir);
-    int count = 0;
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) count += entry->d_name[0] != '.';
-    closedir(dir);
-    return count;
-}
 
 static pthread_t work_thread;
 

@@ -136,6 +136,44 @@ END_TEST
 
 /* Trap 15: poll says POLLNVAL and select fails altogether; epoll and io_uring say nothing. Whatever
  * they say, the others go on, nothing spins, and the op can be settled. */
+static void close_descriptor(struct probe *probe)
+{
+    struct wire *wire = probe->arg;
+    close(wire->io.fd);
+}
+
+/* Trap 15: the kernel speaks of the descriptor while a result of its op waits for its callback.
+ * epoll forgets a closed descriptor without a word, and a ring keeps it open. */
+START_TEST(descriptor_closed_before_a_callback_with_more_ends_its_op)
+{
+    struct hark_loop_options options = { .turn_budget = 1 };
+    struct wire wire;
+    struct probe receiving = { 0 }, closing = { 0 }, nops[4] = { 0 };
+    struct hark_pool *pool;
+    if (!backend_is("poll") && !backend_is("select")) return;
+    ck_assert_int_eq(hark_loop_open(&loop, &options), 0);
+    ck_assert(wire_open(&wire, WIRE_TCP4));
+    ck_assert_int_eq(hark_pool_open(&pool, loop, 4, 8), 0);
+    hark_recv_pool(&receiving.op, &wire.io, pool, on_probe);
+    spin(3);
+    nops[1].then = close_descriptor;
+    nops[1].arg = &wire;
+    for (int i = 0; i < 4; i++) hark_nop(&nops[i].op, loop, on_probe);
+    write_all(wire.peer, "x", 1);
+    await_calls(&receiving, 1);
+    ck_assert_result(&receiving, 1);
+    hark_pool_give(pool, hark_data(&receiving.op));
+    await(&receiving);
+    ck_assert_result(&receiving, HARK_EBADF);
+    hark_close(&closing.op, &wire.io, on_probe);
+    await(&closing);
+    ck_assert_result(&closing, HARK_EBADF);
+    close(wire.peer);
+    ck_assert_int_eq(hark_pool_close(pool), 0);
+    hark_loop_close(loop);
+}
+END_TEST
+
 START_TEST(descriptor_closed_under_a_waiting_op_harms_no_other)
 {
     static struct wire gone;
@@ -477,6 +515,7 @@ Suite *group_traps(void)
     EACH_WIRE(suite, hang_up_that_nobody_waits_for_does_not_spin);
     EACH_WIRE(suite, ops_on_a_descriptor_closed_behind_our_back_end_with_ebadf);
     EACH_WIRE(suite, descriptor_closed_under_a_waiting_op_harms_no_other);
+    BARE_CASE(suite, descriptor_closed_before_a_callback_with_more_ends_its_op);
     CASE(suite, connection_to_itself_works_like_any_other);
     EACH_WIRE(suite, connection_aborted_before_its_accept_does_not_end_the_accept);
     CASE(suite, signals_are_left_as_they_were);

@@ -12,6 +12,11 @@ static void open_with_budget(unsigned budget)
     ck_assert_int_eq(hark_loop_open(&loop, &options), 0);
 }
 
+static void drop_connection(struct probe *probe)
+{
+    if (probe->op.result >= 0) close((int)probe->op.result);
+}
+
 START_TEST(a_turn_makes_at_most_its_budget_of_callbacks)
 {
     enum { OPS = 10 };
@@ -23,6 +28,28 @@ START_TEST(a_turn_makes_at_most_its_budget_of_callbacks)
     ck_assert_int_eq(hark_step(loop, 0), OPS - 2 * BUDGET);
     ck_assert_int_eq(hark_step(loop, 0), 0);
     for (int i = 1; i < OPS; i++) ck_assert_int_lt(probes[i - 1].order, probes[i].order);
+    hark_loop_close(loop);
+}
+END_TEST
+
+/* Also when a burst of connections is accepted within the turn. */
+START_TEST(an_accept_keeps_to_the_budget_of_the_turn)
+{
+    enum { CONNECTIONS = 3 * BUDGET };
+    struct listener listener;
+    struct probe accepting = { .then = drop_connection };
+    int fds[CONNECTIONS];
+    open_with_budget(BUDGET);
+    ck_assert(listener_open(&listener, WIRE_TCP4));
+    for (int i = 0; i < CONNECTIONS; i++) fds[i] = listener_dial(&listener);
+    hark_accept(&accepting.op, &listener.io, on_probe);
+    for (int before = 0; before < CONNECTIONS; before = accepting.calls) {
+        int64_t made = hark_step(loop, HARK_SECOND);
+        ck_assert_int_eq(made, accepting.calls - before);
+        ck_assert_int_le(made, BUDGET);
+    }
+    for (int i = 0; i < CONNECTIONS; i++) close(fds[i]);
+    close_io(&listener.io);
     hark_loop_close(loop);
 }
 END_TEST
@@ -325,6 +352,7 @@ Suite *group_turn(void)
 {
     Suite *suite = suite_create("turn");
     BARE_CASE(suite, a_turn_makes_at_most_its_budget_of_callbacks);
+    BARE_CASE(suite, an_accept_keeps_to_the_budget_of_the_turn);
     CASE(suite, what_a_callback_submits_belongs_to_the_next_turn);
     CASE(suite, what_is_due_at_once_again_and_again_does_not_hold_the_turn);
     BARE_CASE(suite, what_the_budget_leaves_keeps_its_place);

@@ -40,6 +40,18 @@ static bool open_full_wire(struct scene *scene)
     return true;
 }
 
+static bool open_unix(struct scene *scene)
+{
+    return has_unix_sockets && wire_open(&scene->wire, WIRE_UNIX);
+}
+
+static bool open_full_unix(struct scene *scene)
+{
+    if (!open_unix(scene)) return false;
+    wire_fill_up(&scene->wire);
+    return true;
+}
+
 static bool open_listener(struct scene *scene)
 {
     struct listener listener;
@@ -80,6 +92,7 @@ static bool open_full_datagrams(struct scene *scene)
 {
     static char block[DATAGRAM_BYTES];
     ssize_t n;
+    if (!has_unix_sockets) return false;
     open_datagrams(scene);
     do n = send(scene->wire.io.fd, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n > 0);
@@ -167,6 +180,36 @@ static void submit_sendto(struct scene *scene, struct hark_op *op, int slot)
     hark_sendto(op, &scene->wire.io, &scene->datagram[slot], on_scene);
 }
 
+static void submit_recv_batch(struct scene *scene, struct hark_op *op, int slot)
+{
+    scene->batch[slot] = (struct hark_datagram_batch){ &scene->packet[slot], 1, scene->buf[slot],
+                                                       SCENE_TEXT };
+    hark_recv_batch(op, &scene->wire.io, &scene->batch[slot], on_scene);
+}
+
+static void submit_send_batch(struct scene *scene, struct hark_op *op, int slot)
+{
+    char *buf = memcpy(scene->buf[slot], text, sizeof text);
+    scene->packet[slot] = (struct hark_packet){ .data = buf, .len = SCENE_TEXT };
+    scene->batch[slot] = (struct hark_datagram_batch){ .packets = &scene->packet[slot],
+                                                       .count = 1 };
+    hark_send_batch(op, &scene->wire.io, &scene->batch[slot], on_scene);
+}
+
+static void submit_recv_descriptors(struct scene *scene, struct hark_op *op, int slot)
+{
+    scene->descriptors[slot] = (struct hark_descriptors){ .data = scene->buf[slot],
+                                                          .len = SCENE_TEXT };
+    hark_recv_descriptors(op, &scene->wire.io, &scene->descriptors[slot], on_scene);
+}
+
+static void submit_send_descriptors(struct scene *scene, struct hark_op *op, int slot)
+{
+    char *buf = memcpy(scene->buf[slot], text, sizeof text);
+    scene->descriptors[slot] = (struct hark_descriptors){ .data = buf, .len = SCENE_TEXT };
+    hark_send_descriptors(op, &scene->wire.io, &scene->descriptors[slot], on_scene);
+}
+
 static void submit_timer(struct scene *scene, struct hark_op *op, int slot)
 {
     hark_timer(op, loop, scene->when_ns + slot, on_scene);
@@ -180,6 +223,14 @@ static void submit_every(struct scene *scene, struct hark_op *op, int slot)
 static void fulfil_read(struct scene *scene)
 {
     ck_assert_int_eq(send(scene->wire.peer, text, sizeof text, MSG_NOSIGNAL), (int)sizeof text);
+}
+
+static void fulfil_descriptors(struct scene *scene)
+{
+    struct { char magic[4]; uint32_t count; uint64_t len; } header = { "", 0, SCENE_TEXT };
+    memcpy(header.magic, "hark", 4);
+    write_all(scene->wire.peer, &header, sizeof header);
+    fulfil_read(scene);
 }
 
 static void fulfil_write(struct scene *scene) { wire_empty(&scene->wire); }
@@ -210,6 +261,12 @@ static const struct verb verbs[] = {
     { "sendto", false, false, false, SCENE_TEXT, open_full_datagrams, submit_sendto, fulfil_write },
     { "connect", true, false, false, 0, open_full_listener, submit_connect, fulfil_connect },
     { "ready to write", true, false, false, 0, open_full_wire, submit_write_ready, fulfil_write },
+    { "recv_batch", false, false, false, 1, open_datagrams, submit_recv_batch, fulfil_read },
+    { "send_batch", false, false, false, 1, open_full_datagrams, submit_send_batch, fulfil_write },
+    { "recv_descriptors", false, false, false, SCENE_TEXT, open_unix, submit_recv_descriptors,
+      fulfil_descriptors },
+    { "send_descriptors", false, false, false, SCENE_TEXT, open_full_unix,
+      submit_send_descriptors, fulfil_write },
     { "timer", false, true, false, 0, open_timer, submit_timer, NULL },
     { "timer_every", false, true, true, 1, open_timer, submit_every, NULL },
 };
@@ -223,6 +280,7 @@ bool scene_open(struct scene *scene, size_t index)
     scene->kind = (enum wire_kind)(index % WIRE_KINDS);
     scene->listener = scene->wire.peer = -1;
     if (!scene->verb->has_kinds && scene->kind != WIRE_TCP4) return false;
+    if (scene->kind == WIRE_UNIX && !has_unix_sockets) return false;
     snprintf(doing, sizeof doing, "%s%s%s", scene->verb->name, scene->verb->has_kinds ? " on " : "",
              scene->verb->has_kinds ? wire_names[scene->kind] : "");
     return scene->verb->open(scene);

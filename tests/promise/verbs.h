@@ -35,6 +35,9 @@ struct scene {
     char buf[SCENE_SLOTS][SCENE_TEXT];
     struct hark_datagram datagram[SCENE_SLOTS];
     struct iovec slices[SCENE_SLOTS][2];
+    struct hark_packet packet[SCENE_SLOTS];
+    struct hark_datagram_batch batch[SCENE_SLOTS];
+    struct hark_descriptors descriptors[SCENE_SLOTS];
     int64_t when_ns;                /* of a timer */
     int ended;                      /* callbacks with an end of stream or an error */
 };

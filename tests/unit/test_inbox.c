@@ -127,6 +127,34 @@ START_TEST(a_nudge_refuses_the_next_sleep_and_carries_nothing)
 }
 END_TEST
 
+static atomic_int step;
+static int plain; /* not atomic: only the inbox orders it */
+
+static void *write_and_nudge(void *arg)
+{
+    while (atomic_load_explicit(&step, memory_order_relaxed) != 1) continue;
+    plain = 7;
+    (void)inbox_nudge(&inbox);
+    atomic_store_explicit(&step, 2, memory_order_relaxed);
+    return arg;
+}
+
+/* Also when there was something already. That this is more than luck only the thread sanitizer can
+ * tell, which sees that nothing else orders the two threads. */
+START_TEST(what_was_written_before_a_nudge_is_seen_after_the_take)
+{
+    pthread_t thread;
+    struct item item;
+    ck_assert_int_eq(pthread_create(&thread, NULL, write_and_nudge, NULL), 0);
+    ck_assert(!inbox_push(&inbox, &item, &item.next));
+    atomic_store_explicit(&step, 1, memory_order_relaxed);
+    while (atomic_load_explicit(&step, memory_order_relaxed) != 2) continue;
+    ck_assert_ptr_eq(inbox_take(&inbox), &item);
+    ck_assert_int_eq(plain, 7);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("inbox");
@@ -134,5 +162,6 @@ int main(void)
     UNIT_CASE(suite, nudges_neither_lose_items_nor_ring_twice);
     UNIT_CASE(suite, a_push_tells_whether_the_owner_sleeps);
     UNIT_CASE(suite, a_nudge_refuses_the_next_sleep_and_carries_nothing);
+    UNIT_CASE(suite, what_was_written_before_a_nudge_is_seen_after_the_take);
     return unit_run(suite);
 }

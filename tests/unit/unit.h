@@ -9,15 +9,15 @@
 
 enum { UNIT_PATIENCE_S = 60 };
 
-static inline void unit_add(Suite *suite, const char *name, const TTest *test)
+static inline void unit_add(Suite *suite, const char *name, const TTest *test, int seconds)
 {
     TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, UNIT_PATIENCE_S);
+    tcase_set_timeout(tcase, seconds);
     tcase_add_test(tcase, test);
     suite_add_tcase(suite, tcase);
 }
 
-#define UNIT_CASE(suite, name) unit_add(suite, #name, name)
+#define UNIT_CASE(suite, name) unit_add(suite, #name, name, UNIT_PATIENCE_S)
 
 static inline int unit_run(Suite *suite)
 {

@@ -1,0 +1,2 @@
+/* Stands for the system's <poll.h>: all is in stub.h. */
+#include "stub.h"

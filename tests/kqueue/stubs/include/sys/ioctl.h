@@ -1,0 +1,2 @@
+/* Stands for the system's <sys/ioctl.h>: all is in stub.h. */
+#include "stub.h"

@@ -1,0 +1,103 @@
+/* See witness.h. */
+#include "witness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern char __start_culprits[], __stop_culprits[]; /* the linker's */
+
+void (*witness_then)(const struct hark_stall *stall);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct told told[HARK_STALL_OVER + 1];
+static struct told met;
+static _Atomic int counts[HARK_STALL_OVER + 1], met_count;
+
+static void copy(char *to, size_t room, const char *text)
+{
+    snprintf(to, room, "%s", text != NULL ? text : "");
+}
+
+static void look_for_culprit(struct told *as, const struct hark_stall *stall)
+{
+    for (size_t i = 0; i < stall->frame_count && !as->is_culprit_met; i++) {
+        const char *at = (const char *)stall->frames[i];
+        if (at < __start_culprits || at >= __stop_culprits) continue;
+        as->is_culprit_met = true;
+        as->is_culprit_certain = i < stall->certain;
+        hark_stall_frame(stall, i, as->culprit, sizeof as->culprit);
+    }
+}
+
+static void on_stall(const struct hark_stall *stall, void *user)
+{
+    struct told as = { .stall = *stall };
+    ck_assert_ptr_eq(user, told);
+    copy(as.kind, sizeof as.kind, stall->kind);
+    copy(as.place, sizeof as.place, stall->place);
+    copy(as.label, sizeof as.label, stall->label);
+    copy(as.fiber, sizeof as.fiber, stall->fiber);
+    copy(as.fiber_place, sizeof as.fiber_place, stall->fiber_place);
+    copy(as.call, sizeof as.call, stall->syscall_name);
+    copy(as.target, sizeof as.target, stall->target);
+    look_for_culprit(&as, stall);
+    pthread_mutex_lock(&lock);
+    told[stall->moment] = as;
+    bool is_met = as.is_culprit_met || !STACKS_ARE_TRUE;
+    if (is_met) met = as;
+    pthread_mutex_unlock(&lock);
+    met_count += is_met;
+    if (witness_then != NULL) witness_then(stall);
+    counts[stall->moment]++;
+}
+
+void witness_begin(int64_t budget_ns)
+{
+    struct hark_stall_options options = { .budget_ns = budget_ns, .fn = on_stall, .user = told,
+                                          .action = HARK_STALL_QUIET };
+    for (int i = 0; i <= HARK_STALL_OVER; i++) counts[i] = 0;
+    met_count = 0;
+    ck_assert_int_eq(hark_stall_watch(&options), 0);
+}
+
+int witness_count(enum hark_stall_moment moment) { return counts[moment]; }
+
+struct told witness_told(enum hark_stall_moment moment)
+{
+    pthread_mutex_lock(&lock);
+    struct told as = told[moment];
+    pthread_mutex_unlock(&lock);
+    return as;
+}
+
+struct told witness_met(void)
+{
+    pthread_mutex_lock(&lock);
+    struct told as = met;
+    pthread_mutex_unlock(&lock);
+    return as;
+}
+
+void witness_await(enum hark_stall_moment moment, int count)
+{
+    int64_t end = clock_now() + 10 * HARK_SECOND;
+    while (witness_count(moment) < count) {
+        ck_assert_msg(clock_now() < end, "%s: moment %d was not told", doing, moment);
+        ck_assert_int_ge(hark_step(loop, HARK_MILLISECOND), 0);
+    }
+}
+
+/* Uses the processor until count reaches what is wanted. */
+static inline __attribute__((always_inline)) void compute(const _Atomic int *count, int wanted)
+{
+    int64_t end = clock_now() + 10 * HARK_SECOND;
+    while (*count < wanted)
+        ck_assert_msg(clock_now() < end, "%s: nobody noticed for ten seconds", doing);
+}
+
+void CULPRIT compute_until(enum hark_stall_moment moment, int count)
+{
+    compute(&counts[moment], count);
+}
+
+void CULPRIT compute_until_met(void) { compute(&met_count, 1); }

@@ -1,0 +1,56 @@
+/* A witness of stalls: the hook of the watch, which copies what it is told, and culprits that hold
+ * the loop until it was. So no test depends on how long anything takes. */
+#ifndef TESTS_PROMISE_WITNESS_H
+#define TESTS_PROMISE_WITNESS_H
+
+#include "harness.h"
+
+#include <pthread.h>
+
+/* A copy of the latest report of each moment. */
+struct told {
+    struct hark_stall stall;    /* its pointers are only compared with NULL; the texts are here */
+    char kind[32], place[128], label[64], fiber[64], fiber_place[128], call[32], target[128];
+    bool is_culprit_met;        /* one of the frames lies in a culprit */
+    bool is_culprit_certain;
+    char culprit[256];          /* how that frame is written */
+};
+
+/* What is done on the sampler's thread, after the copy. Set before the watch is on. */
+extern void (*witness_then)(const struct hark_stall *stall);
+
+/* Turns the watch on with this hook; the case fails if it cannot be. */
+void witness_begin(int64_t budget_ns);
+
+/* How often this moment was told since witness_begin(). */
+int witness_count(enum hark_stall_moment moment);
+
+struct told witness_told(enum hark_stall_moment moment);
+
+/* Runs turns until the moment was told so often. */
+void witness_await(enum hark_stall_moment moment, int count);
+
+/* The latest report that met a culprit; of ThreadSanitizer, that stalls were caught at all. A
+ * machine that is busy may not let the culprit answer at the first look. */
+struct told witness_met(void);
+
+/* Functions marked so are told apart from all others by where they lie. */
+#define CULPRIT __attribute__((noinline, section("culprits")))
+
+/* Uses the processor until the moment was told so often; the case fails after ten seconds. */
+void compute_until(enum hark_stall_moment moment, int count);
+
+/* The same until witness_met() has something. */
+void compute_until_met(void);
+
+/* ThreadSanitizer hands signals over later, when the stack is another one, and starts no threads
+ * after a fork. What the sanitizers put in front of system calls hides who called. */
+#if defined(__SANITIZE_THREAD__)
+enum { IS_TSAN = true, STACKS_ARE_TRUE = false, CALLERS_ARE_SEEN = false };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { IS_TSAN = false, STACKS_ARE_TRUE = true, CALLERS_ARE_SEEN = false };
+#else
+enum { IS_TSAN = false, STACKS_ARE_TRUE = true, CALLERS_ARE_SEEN = true };
+#endif
+
+#endif

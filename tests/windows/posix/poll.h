@@ -1,0 +1,1 @@
+/* <poll.h>: Winsock's, by posix.h. */

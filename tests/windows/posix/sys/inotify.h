@@ -1,0 +1,1 @@
+/* <sys/inotify.h> is not here: nothing of it is called. */
