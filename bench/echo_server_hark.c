@@ -1,8 +1,9 @@
-/* The echo server on hark, in three forms:
+/* The echo server on hark, in four forms:
  *
  *   recv   an op and a buffer of its own for each connection: hark_recv(), then hark_send()
  *   pool   hark_recv_pool(): no buffer while a connection is idle; on io_uring a multishot receive
  *   ready  hark_ready() and the server's own recv(2) and send(2), as with a readiness loop
+ *   fiber  a fiber for each connection, with its buffer on its stack
  *
  * usage: echo_server_hark BACKEND FORM */
 #include <errno.h>
@@ -105,6 +106,23 @@ static void start_ready(struct hark_op *op)
     hark_ready(op, &c->io, HARK_READABLE, on_ready);
 }
 
+static int64_t serve(void *arg)
+{
+    struct connection *c = arg;
+    char buffer[SERVE_READ_BYTES];
+    for (int64_t n; (n = hark_fiber_recv(&c->io, buffer, sizeof buffer)) > 0;)
+        if (hark_fiber_send_all(&c->io, buffer, (size_t)n) < 0) break;
+    (void)hark_fiber_close(&c->io);
+    free(c);
+    serve_closed();
+    return 0;
+}
+
+static void start_fiber(struct hark_op *op)
+{
+    if (hark_fiber_start(loop, serve, op->user) != 0) serve_die("hark_fiber_start");
+}
+
 static void on_accept(struct hark_op *op)
 {
     if (op->result < 0) serve_die(hark_strerror(op->result));
@@ -142,6 +160,8 @@ int main(int argc, char **argv)
         open_pool();
     } else if (strcmp(form, "ready") == 0) {
         start = start_ready;
+    } else if (strcmp(form, "fiber") == 0) {
+        start = start_fiber;
     } else {
         start = start_recv;
         connection_bytes += SERVE_READ_BYTES;

@@ -26,6 +26,8 @@ SERVERS = {
     "bufferevent": ("echo_server_libevent", "bufferevent"),
     "ring by hand": ("echo_server_uring",),
     "hark ring": ("echo_server_hark", "io_uring", "recv"),
+    "hark epoll fiber": ("echo_server_hark", "epoll", "fiber"),
+    "hark ring fiber": ("echo_server_hark", "io_uring", "fiber"),
     "hark ring pool": ("echo_server_hark", "io_uring", "pool"),
 }
 
