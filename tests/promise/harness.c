@@ -219,6 +219,13 @@ int listener_dial(const struct listener *listener)
     return -1;
 }
 
+void wire_narrow(struct wire *wire)
+{
+    int room = 65536;
+    ck_assert_int_eq(setsockopt(wire->io.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+    ck_assert_int_eq(setsockopt(wire->peer, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+}
+
 size_t wire_fill(struct wire *wire)
 {
     static char block[65536];

@@ -95,6 +95,9 @@ bool listener_open(struct listener *listener, enum wire_kind kind);
 /* A plain socket connected to it, or -1 with errno. */
 int listener_dial(const struct listener *listener);
 
+/* Both ends hold little from now on; else they may grow until they hold all that a test sends. */
+void wire_narrow(struct wire *wire);
+
 /* Makes the write side of a wire full: the peer reads nothing. Gives the bytes it took. */
 size_t wire_fill(struct wire *wire);
 

@@ -333,6 +333,7 @@ static void check_partial_send(enum wire_kind kind, bool is_vector, size_t peer_
     struct wire wire;
     struct probe probe = { 0 };
     if (!wire_open(&wire, kind)) return;
+    wire_narrow(&wire);
     char *data = malloc(BYTES);
     pattern_fill(data, BYTES, 0);
     struct iovec slices[3] = { { data, 1000 }, { data + 1000, BYTES / 2 },
