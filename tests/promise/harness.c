@@ -31,6 +31,7 @@ int64_t processor_now(void)
 
 static void open_loop(void)
 {
+    end_with_runner();
     order_count = 0;
     descriptors_before = open_descriptor_count();
     int error = hark_loop_open(&loop, NULL);
@@ -49,6 +50,7 @@ static TCase *add(Suite *suite, const char *name, bool has_loop)
 {
     TCase *tcase = tcase_create(name);
     if (has_loop) tcase_add_checked_fixture(tcase, open_loop, close_loop);
+    else tcase_add_checked_fixture(tcase, end_with_runner, NULL);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
     return tcase;

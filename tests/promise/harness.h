@@ -137,6 +137,10 @@ bool allow_descriptors(size_t count);
 /* Whether a plain descriptor is ready for a poll(2) mask within patience_ms. */
 bool is_ready(int fd, short mask, int patience_ms);
 
+/* The case ends if the program that runs it is killed: else it would go on, for it has a process
+ * group of its own. */
+void end_with_runner(void);
+
 /* The number of descriptors that this process has open. */
 int open_descriptor_count(void);
 

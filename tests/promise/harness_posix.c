@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -23,6 +24,8 @@ int remove_tree(const char *path)
     snprintf(command, sizeof command, "rm -rf %s", path);
     return system(command);
 }
+
+void end_with_runner(void) { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 int open_descriptor_count(void)
 {

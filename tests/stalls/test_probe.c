@@ -20,7 +20,7 @@ static bool is_traced(pid_t pid)
 /* Again where the thread had no processor meanwhile, and has not seen that it is traced. */
 static void probe_until(pid_t pid, char state)
 {
-    while (task_state(pid, pid) != state) {
+    while (kill(pid, 0) == 0 && task_state(pid, pid) != state) {
         struct probe probe = { .pid = pid, .tid = pid, .main_fd = 1000, .budget_ns = BUDGET_NS };
         (void)probe_turn(&probe); /* what it proves is not asked here */
     }

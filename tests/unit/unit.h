@@ -3,16 +3,22 @@
 #define TESTS_UNIT_UNIT_H
 
 #include <check.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 enum { UNIT_PATIENCE_S = 60 };
+
+/* A case ends if the program that runs it is killed: it has a process group of its own. */
+static inline void unit_end_with_runner(void) { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 static inline void unit_add(Suite *suite, const char *name, const TTest *test, int seconds)
 {
     TCase *tcase = tcase_create(name);
     tcase_set_timeout(tcase, seconds);
+    tcase_add_checked_fixture(tcase, unit_end_with_runner, NULL);
     tcase_add_test(tcase, test);
     suite_add_tcase(suite, tcase);
 }
