@@ -193,9 +193,10 @@ static const struct layer read_layer = { .name = "stream read", .cancel = cancel
 static void begin_read(struct hark_op *op, struct hark_stream *stream, hark_done_fn *done,
                        struct hark_stream_want want)
 {
+    if (stream->reader.op == NULL) stream->moved = 0; /* also for what a closed one refuses */
     if (!stream_begin(op, &stream->reader, &read_layer, done)) return;
     stream->want = want;
-    stream->moved = stream->seen = 0;
+    stream->seen = 0;
     stream->is_cut = stream->is_canceled = false;
     stream->has_ended = false; /* a terminal, or a FIFO, goes on after an end */
     stream->puts_off = stream->read_timeout_ns != 0 && op->deadline_ns == 0;

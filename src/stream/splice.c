@@ -213,9 +213,9 @@ static const struct layer splice_layer = { .name = "stream splice", .cancel = ca
 void (hark_stream_splice)(struct hark_op *op, struct hark_stream *from, struct hark_stream *to,
                           hark_done_fn *done)
 {
+    if (from->reader.op == NULL) from->spliced = 0; /* also for one that a closed stream refuses */
     if (!stream_begin(op, &from->reader, &splice_layer, done)) return;
     from->to = to;
-    from->spliced = 0;
     from->in_pipe = 0;
     stream_consume(from, 0); /* an empty buffer has all its room: for what the pipe may hold */
     from->is_canceled = from->has_ended = false;

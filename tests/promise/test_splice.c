@@ -228,6 +228,37 @@ START_TEST(close_of_either_end_ends_a_splice_before_it_calls_back)
 }
 END_TEST
 
+/* No count of an earlier one is left for it. */
+START_TEST(reads_and_splices_that_a_closed_stream_refuses_have_moved_nothing)
+{
+    struct end from, to;
+    struct probe reading = { 0 }, splicing = { 0 }, closing = { 0 }, late[2] = { 0 };
+    char five[5];
+    open_end(&from, END_UNIX, true);
+    open_end(&to, END_UNIX, false);
+    ck_assert_uint_eq(feed(from.peer, 0, 1000), 1000);
+    close(from.peer);
+    from.peer = -1;
+    hark_stream_read_exactly(&reading.op, &from.stream, five, sizeof five, on_probe);
+    await(&reading);
+    ck_assert_uint_eq(hark_stream_moved(&from.stream), sizeof five);
+    hark_stream_splice(&splicing.op, &from.stream, &to.stream, on_probe);
+    await(&splicing);
+    ck_assert_int_eq(hark_stream_spliced(&from.stream), 1000 - (int)sizeof five);
+    hark_stream_close(&closing.op, &from.stream, on_probe);
+    await(&closing);
+    hark_stream_read_exactly(&late[0].op, &from.stream, five, sizeof five, on_probe);
+    await(&late[0]);
+    ck_assert_result(&late[0], HARK_EBADF);
+    ck_assert_uint_eq(hark_stream_moved(&from.stream), 0);
+    hark_stream_splice(&late[1].op, &from.stream, &to.stream, on_probe);
+    await(&late[1]);
+    ck_assert_result(&late[1], HARK_EBADF);
+    ck_assert_int_eq(hark_stream_spliced(&from.stream), 0);
+    close_end(&to);
+}
+END_TEST
+
 Suite *group_splice(void)
 {
     Suite *suite = suite_create("splice");
@@ -236,5 +267,6 @@ Suite *group_splice(void)
     CASE(suite, splice_begins_with_what_was_read_ahead_and_follows_what_was_put);
     CASE(suite, splice_into_what_nobody_reads_is_epipe_and_raises_no_signal);
     CASE(suite, close_of_either_end_ends_a_splice_before_it_calls_back);
+    CASE(suite, reads_and_splices_that_a_closed_stream_refuses_have_moved_nothing);
     return suite;
 }
