@@ -83,6 +83,7 @@ static void submit_half(struct hark_stream *stream, int which)
 void stream_flush(struct hark_stream *stream)
 {
     struct hark_stream_half *half = &stream->halves[stream->filling];
+    if (stream->write_error != 0) return;
     if (half->filled != 0 && !half->is_submitted) submit_half(stream, stream->filling);
 }
 

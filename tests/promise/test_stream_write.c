@@ -3,6 +3,10 @@
 #include "talk.h"
 #include "verbs.h"
 
+#include <poll.h>
+
+#include "base/clock.h"
+
 static void take_all(struct talk *talk, size_t *got, size_t wanted)
 {
     for (int tries = 0; tries < 1000000 && *got < wanted; tries++) {
@@ -99,6 +103,42 @@ START_TEST(failed_queue_fails_what_is_behind_it_and_is_remembered)
 }
 END_TEST
 
+static char more[16];
+
+static void write_more(struct probe *probe)
+{
+    struct talk *talk = probe->arg;
+    static struct probe late;
+    hark_stream_write(&late.op, &talk->stream, more, sizeof more, on_probe);
+}
+
+/* Between the time-out and the callback of what it canceled. */
+START_TEST(what_was_put_behind_lost_bytes_does_not_go_out_with_a_later_write)
+{
+    struct talk talk;
+    struct probe writing = { .then = write_more, .arg = &talk };
+    struct hark_stream_options options = { .write_timeout_ns = 5 * HARK_MILLISECOND };
+    open_talk(&talk, &options);
+    wire_fill_up(&talk.wire); /* by zeros */
+    memset(more, 'm', sizeof more);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(hark_stream_put(&talk.stream, more, sizeof more), 0);
+    /* Both are due in one turn. */
+    hark_timer(&writing.op, loop, hark_after(loop, options.write_timeout_ns + 1), on_probe);
+    for (int64_t end = clock_now() + 10 * HARK_MILLISECOND; clock_now() < end;) {}
+    await(&writing);
+    spin(3);
+    char block[4096];
+    for (ssize_t n; is_ready(talk.wire.peer, POLLIN, 20);) {
+        n = recv(talk.wire.peer, block, sizeof block, 0);
+        ck_assert_int_gt(n, 0);
+        ck_assert_ptr_null(memchr(block, 'm', (size_t)n));
+        spin(1);
+    }
+    close_talk(&talk);
+}
+END_TEST
+
 START_TEST(end_goes_out_after_all_that_was_written_and_reading_goes_on)
 {
     struct talk talk;
@@ -125,6 +165,7 @@ Suite *group_stream_write(void)
     CASE(suite, puts_and_writes_go_out_in_the_order_of_the_calls);
     CASE(suite, queue_is_bounded_and_tells_of_high_and_low_water);
     CASE(suite, failed_queue_fails_what_is_behind_it_and_is_remembered);
+    CASE(suite, what_was_put_behind_lost_bytes_does_not_go_out_with_a_later_write);
     CASE(suite, end_goes_out_after_all_that_was_written_and_reading_goes_on);
     return suite;
 }
