@@ -6,6 +6,7 @@
  *
  * The kernel is chosen by HARK_BACKEND and HARK_URING_MASK. Exit code 77: not offered here. */
 #include "fuzz.h"
+#include "streams.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -151,10 +152,11 @@ static int count_turns(int most)
 }
 
 /* Promise 10: with nothing to do, a loop sleeps. It may wake up to drop an interest or two, and a
- * watch may have much to tell, one a turn; but that ends. */
+ * watch may have much to tell, one a turn, and a splice much to move, byte by byte; but that
+ * ends. */
 static void check_idle(void)
 {
-    enum { TURNS = 8 * LINKS, TRIES = 50 };
+    enum { TURNS = 8 * LINKS, TRIES = 50 + 3 * FLOWS * STREAM_MAX / TURNS };
     if (has_timers()) return;
     for (int tries = 0; count_turns(TURNS) == TURNS; tries++)
         if (tries == TRIES) fail("promise 10: an idle loop wakes up all the time");
