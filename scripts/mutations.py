@@ -389,6 +389,12 @@ MUTATIONS = [
     Mutation("lent-loop-does-not-sleep", 11, "poll", ["foreign"], "src/loop/lend.c",
              "atomic_load(&loop->inbox.head) == INBOX_ASLEEP || inbox_sleep(&loop->inbox)",
              "atomic_load(&loop->inbox.head) == NULL"),
+    Mutation("run-leaves-a-lent-loop-as-it-is", 11, "poll", ["foreign"], "src/loop/loop.c",
+             "    if (HARK_UNLIKELY(loop->lent.is_open)) lend_settle(loop);\n", ""),
+    Mutation("lent-loop-spins-where-it-could-sleep", 10, "epoll", ["foreign"],
+             "src/loop/lend.c",
+             "    inbox_rise(&loop->inbox); /* the turn announces its own sleep */\n",
+             ""),
     Mutation("wall-timer-is-early", 9, "epoll", ["wall"], "src/clock/clock.c",
              "clock->heap[0].when <= now", "clock->heap[0].when <= now + 3 * HARK_MILLISECOND"),
 

@@ -51,6 +51,13 @@ static inline bool inbox_sleep(struct inbox *inbox)
     return atomic_compare_exchange_strong(&inbox->head, &expected, INBOX_ASLEEP);
 }
 
+/* Ends a sleep that nothing has ended. Owner only. */
+static inline void inbox_rise(struct inbox *inbox)
+{
+    void *expected = INBOX_ASLEEP;
+    (void)atomic_compare_exchange_strong(&inbox->head, &expected, NULL); /* else something came */
+}
+
 static inline bool inbox_is_empty(const struct inbox *inbox)
 {
     return atomic_load_explicit(&inbox->head, memory_order_relaxed) == NULL;

@@ -26,7 +26,11 @@ int hark_loop_fd(struct hark_loop *loop)
     return loop->lent.set.fd;
 }
 
-void lend_begin(struct hark_loop *loop) { ready_set_look(&loop->lent.set); }
+void lend_begin(struct hark_loop *loop)
+{
+    ready_set_look(&loop->lent.set);
+    inbox_rise(&loop->inbox); /* the turn announces its own sleep */
+}
 
 static void arm(struct hark_loop *loop, int64_t when)
 {

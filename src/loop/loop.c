@@ -217,10 +217,9 @@ static int64_t turn(struct hark_loop *loop, int64_t timeout_ns)
 int64_t hark_step(struct hark_loop *loop, int64_t timeout_ns)
 {
     claim(loop);
-    bool is_lent = loop->lent.is_open;
-    if (HARK_UNLIKELY(is_lent)) lend_begin(loop);
+    if (HARK_UNLIKELY(loop->lent.is_open)) lend_begin(loop);
     int64_t made = turn(loop, timeout_ns);
-    if (HARK_UNLIKELY(is_lent)) lend_settle(loop);
+    if (HARK_UNLIKELY(loop->lent.is_open)) lend_settle(loop); /* perhaps in this turn */
     beat_wait(loop->beat);
     return made;
 }
@@ -257,7 +256,9 @@ static int run(struct hark_loop *loop)
 int hark_run(struct hark_loop *loop)
 {
     claim(loop);
+    if (HARK_UNLIKELY(loop->lent.is_open)) lend_begin(loop);
     int error = run(loop);
+    if (HARK_UNLIKELY(loop->lent.is_open)) lend_settle(loop);
     beat_wait(loop->beat);
     return error;
 }

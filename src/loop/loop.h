@@ -109,7 +109,7 @@ void post_send(struct hark_loop *loop, struct hark_op *op);
 /* Calls fn for what other threads have sent and this one has not taken. */
 void post_each(const struct hark_loop *loop, void (*fn)(struct hark_op *, void *), void *arg);
 
-/* lend.c: before and after a turn of a loop that is lent, and its end. */
+/* lend.c: before and after the turns of a loop that is lent, and its end. */
 void lend_begin(struct hark_loop *loop);
 void lend_settle(struct hark_loop *loop);
 void lend_close(struct hark_loop *loop);

@@ -273,6 +273,64 @@ START_TEST(a_lent_loop_can_be_run_as_ever)
 }
 END_TEST
 
+static void *post_one(void *arg)
+{
+    hark_post(arg, loop, on_probe);
+    return NULL;
+}
+
+/* The host keeps the descriptor, as it may. */
+START_TEST(what_comes_after_a_run_of_a_lent_loop_wakes_the_host)
+{
+    struct probe brief = { 0 }, later = { 0 }, post = { 0 };
+    pthread_t thread;
+    int fd = hark_loop_fd(loop);
+    hark_timer(&brief.op, loop, hark_after(loop, HARK_MILLISECOND), on_probe);
+    hark_timer(&later.op, loop, hark_after(loop, 20 * HARK_MILLISECOND), on_probe);
+    hark_background(&later.op);
+    ck_assert_int_eq(hark_run(loop), 0);
+    while (later.calls == 0) {
+        ck_assert(is_ready(fd, POLLIN, PATIENCE_MS));
+        ck_assert_int_ge(hark_step(loop, 0), 0);
+    }
+    hark_nop(&brief.op, loop, on_probe);
+    ck_assert_int_eq(hark_run(loop), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, post_one, &post.op), 0);
+    while (post.calls == 0) {
+        ck_assert(is_ready(fd, POLLIN, PATIENCE_MS));
+        ck_assert_int_ge(hark_step(loop, 0), 0);
+    }
+    pthread_join(thread, NULL);
+}
+END_TEST
+
+static void lend_then(struct probe *probe) { *(int *)probe->arg = hark_loop_fd(loop); }
+
+START_TEST(a_loop_that_is_lent_in_a_callback_wakes_the_host)
+{
+    int fd = -1;
+    struct probe lending = { .then = lend_then, .arg = &fd }, timer = { 0 };
+    hark_nop(&lending.op, loop, on_probe);
+    hark_timer(&timer.op, loop, hark_after(loop, 20 * HARK_MILLISECOND), on_probe);
+    while (fd < 0) ck_assert_int_ge(hark_step(loop, 0), 0);
+    while (timer.calls == 0) {
+        ck_assert(is_ready(fd, POLLIN, PATIENCE_MS));
+        ck_assert_int_ge(hark_step(loop, 0), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_turn_of_a_lent_loop_sleeps_as_long_as_it_may)
+{
+    struct probe timer = { 0 };
+    int turns = 0;
+    settle();
+    hark_timer(&timer.op, loop, hark_refresh(loop) + 50 * HARK_MILLISECOND, on_probe);
+    for (; timer.calls == 0; turns++) ck_assert_int_ge(hark_step(loop, -1), 0);
+    ck_assert_int_le(turns, 10); /* a wake-up without a cause may come, and not always */
+}
+END_TEST
+
 Suite *group_foreign(void)
 {
     Suite *suite = suite_create("foreign");
@@ -286,5 +344,8 @@ Suite *group_foreign(void)
     CASE(suite, a_regular_file_is_ready_at_once_in_a_lent_loop);
     CASE(suite, a_host_with_an_epoll_set_of_its_own_is_woken);
     CASE(suite, a_lent_loop_can_be_run_as_ever);
+    CASE(suite, what_comes_after_a_run_of_a_lent_loop_wakes_the_host);
+    CASE(suite, a_loop_that_is_lent_in_a_callback_wakes_the_host);
+    CASE(suite, a_turn_of_a_lent_loop_sleeps_as_long_as_it_may);
     return suite;
 }
