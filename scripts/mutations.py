@@ -203,7 +203,7 @@ MUTATIONS = [
              "    last = head->next;\n    timer->link.prev = head;\n    timer->link.next = last;\n"
              "    last->prev = &timer->link;\n    head->next = &timer->link;"),
     Mutation("repeating-timer-drifts", 9, "poll", ["timer"], "src/loop/timer.c",
-             "clock_add(next, interval)", "clock_add(loop->now, interval)"),
+             "clock_add(latest, interval)", "clock_add(loop->now, interval)"),
     Mutation("ring-sleeps-whole-seconds", 9, "io_uring", ["time", "timer"],
              "src/backend/uring.c",
              "limit = { timeout_ns / 1000000000,",

@@ -28,7 +28,7 @@ static inline struct timespec clock_timespec(int64_t timeout_ns)
                               .tv_nsec = (long)(timeout_ns % 1000000000) };
 }
 
-/* a + b for a >= 0, saturating at both ends of what a moment can be. */
+/* a + b for one of them >= 0, saturating at both ends of what a moment can be. */
 static inline int64_t clock_add(int64_t a, int64_t b)
 {
     int64_t sum;

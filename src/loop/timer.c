@@ -30,13 +30,14 @@ void (hark_timer_every)(struct hark_op *op, struct hark_loop *loop, int64_t firs
  * lies on the grid of the first one: no drift, and no burst after a delay. */
 void timer_repeat(struct hark_loop *loop, struct hark_op *op)
 {
-    int64_t interval = op->u.every.interval_ns, due = op->timer.when;
-    int64_t late = loop->now > due ? loop->now - due : 0;
-    op->result = late / interval + 1;
-    int64_t next;
-    if (__builtin_add_overflow(due, interval * (op->result - 1), &next)) next = INT64_MAX;
+    int64_t interval = op->u.every.interval_ns, due = op->timer.when, latest = due;
+    uint64_t late = 0; /* as far as from one end of time to the other */
+    if (loop->now > due) late = (uint64_t)loop->now - (uint64_t)due;
+    uint64_t passed = late / (uint64_t)interval;
+    if (late != 0) latest = loop->now - (int64_t)(late % (uint64_t)interval);
+    op->result = passed < INT64_MAX ? (int64_t)passed + 1 : INT64_MAX;
     if (op_is_asked_to_end(op)) return;
-    op_arm(loop, op, clock_add(next, interval));
+    op_arm(loop, op, clock_add(latest, interval));
     op->u.every.order = op->os_error; /* where the wheel keeps it; the callback finds 0 there */
     op->os_error = 0;
 }

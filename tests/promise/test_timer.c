@@ -238,6 +238,31 @@ START_TEST(a_repeating_timer_with_an_endless_interval_comes_once)
 }
 END_TEST
 
+/* More than a result can tell: as many as it can. */
+START_TEST(a_repeating_timer_counts_from_the_remotest_past)
+{
+    static const int64_t firsts_ns[] = { INT64_MIN, INT64_MIN + 1, -HARK_SECOND, 0 };
+    static const int64_t intervals_ns[] = { 1, 3, HARK_SECOND, INT64_MAX };
+    for (int i = 0; i < 16; i++) {
+        struct probe every = { 0 };
+        int64_t first_ns = firsts_ns[i / 4], interval_ns = intervals_ns[i % 4];
+        snprintf(doing, sizeof doing, "case %d", i);
+        hark_timer_every(&every.op, loop, first_ns, interval_ns, on_probe);
+        await_calls(&every, 1);
+        uint64_t late_ns = (uint64_t)every.time_ns - (uint64_t)first_ns;
+        uint64_t passed = late_ns / (uint64_t)interval_ns;
+        ck_assert_result(&every, passed < INT64_MAX ? (int64_t)passed + 1 : INT64_MAX);
+        int64_t then_ns = every.time_ns;
+        while (interval_ns < HARK_SECOND && every.calls == 1)
+            ck_assert_int_ge(hark_step(loop, HARK_MILLISECOND), 0);
+        if (every.calls > 1) /* and from there on it is on its grid */
+            ck_assert_int_le((every.result - 1) * interval_ns, every.time_ns - then_ns);
+        hark_cancel(&every.op);
+        await(&every);
+    }
+}
+END_TEST
+
 static void rearm_self(struct probe *probe)
 {
     if (probe->calls != 1 || !probe->op.more) return;
@@ -306,6 +331,7 @@ Suite *group_timer(void)
     CASE(suite, a_repeating_timer_whose_first_moment_is_past_counts_from_it);
     CASE(suite, a_repeating_timer_without_an_interval_is_refused);
     CASE(suite, a_repeating_timer_with_an_endless_interval_comes_once);
+    CASE(suite, a_repeating_timer_counts_from_the_remotest_past);
     CASE(suite, rearm_moves_a_repeating_timer_and_its_grid);
     CASE(suite, timers_set_moved_and_canceled_in_callbacks_come_once_each);
     return suite;
