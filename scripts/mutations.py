@@ -640,6 +640,8 @@ MUTATIONS = [
              "EV_ONESHOT, NOTE_NSECONDS, left", "EV_ONESHOT, 0, left"),
     Mutation("alarm-is-heard-once", 9, "kqueue@no-user", ["wall"], "src/clock/clock.c",
              "    if (!clock->is_closing) wait_for_alarm(clock);\n", ""),
+    Mutation("alarm-that-cannot-be-heard-spins", 9, "select", ["kernel"], "src/clock/clock.c",
+             "    if (op->result < 0) fail_all(", "    if (op->result > 0) fail_all("),
 
     # watches without inotify
     Mutation("vnode-renamed-is-gone-and-new", 13, "kqueue", ["watch"], "src/watch/vnode_tree.c",

@@ -182,11 +182,13 @@ static void look(struct clock *clock)
     if (clock->count == 0) close_alarm(clock);
 }
 
-/* The moment has come, or the clock was set: both mean to look. */
+/* The moment has come, or the clock was set: both mean to look. Or the alarm cannot be waited
+ * for. */
 static void on_ready(struct hark_op *op)
 {
     struct clock *clock = op->user;
     if (clock->is_closing) return; /* on_closed() follows */
+    if (op->result < 0) fail_all(clock, op->os_error != 0 ? -op->os_error : -ECANCELED);
     look(clock);
     if (!clock->is_closing) wait_for_alarm(clock);
 }

@@ -372,6 +372,23 @@ START_TEST(descriptors_beyond_the_limit_of_select_answer_emfile_there_and_work_e
 }
 END_TEST
 
+/* The alarm of a clock is a descriptor like others. */
+START_TEST(a_wall_timer_beyond_the_limit_of_select_answers_emfile_there_and_comes_elsewhere)
+{
+    static int held[FD_SETSIZE];
+    struct probe timer = { 0 };
+    int count = 0, turns = 0;
+    if (!allow_descriptors(FD_SETSIZE + 50)) return;
+    do held[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (held[count++] < FD_SETSIZE);
+    hark_timer_wall(&timer.op, loop, hark_wall_now() + 30 * HARK_MILLISECOND, on_probe);
+    for (; timer.calls == 0; turns++) ck_assert_int_ge(hark_step(loop, -1), 0);
+    ck_assert_result(&timer, backend_is("select") ? HARK_EMFILE : 0);
+    ck_assert_int_le(turns, 20);
+    while (count != 0) close(held[--count]);
+}
+END_TEST
+
 START_TEST(highest_descriptor_of_select_works)
 {
     struct duo duo;
@@ -553,6 +570,7 @@ Suite *group_kernel(void)
     CASE(suite, ios_that_go_before_the_kernel_knows_them_take_no_other_along);
     CASE(suite, descriptors_that_are_gone_keep_no_other_from_being_watched);
     CASE(suite, descriptors_beyond_the_limit_of_select_answer_emfile_there_and_work_elsewhere);
+    CASE(suite, a_wall_timer_beyond_the_limit_of_select_answers_emfile_there_and_comes_elsewhere);
     CASE(suite, highest_descriptor_of_select_works);
     CASE(suite, completions_beyond_the_room_of_a_ring_are_not_lost);
     CASE(suite, turns_that_do_not_sleep_see_what_overflowed);
