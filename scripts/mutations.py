@@ -371,6 +371,9 @@ MUTATIONS = [
              "fiber->awaited != NULL ? fiber->awaited->place", "0 ? NULL"),
 
     # watches, clocks, other loops, fork
+    Mutation("lost-directory-is-taken-for-the-root", 12, "epoll", ["watch"], "src/watch/root.c",
+             "return errno == ERANGE ? -ENAMETOOLONG : -errno; /* ENOENT: it was removed */",
+             "return 0;"),
     Mutation("lost-events-are-not-told", 12, "epoll", ["watch"], "src/watch/event.c",
              "        w->is_lost = true;\n", "        consume(w, event);\n"),
     Mutation("listing-is-told-twice", 12, "poll", ["watch"], "src/watch/tree.c",

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "watch/root.h"
 
 enum { NOTES = 64 };
 
@@ -258,19 +259,6 @@ static void cancel(struct hark_op *op)
     else end(w);
 }
 
-/* The absolute form of path behind w, since the program may go to another directory meanwhile. */
-static int64_t set_path(struct watching *w, const char *path, const char *directory)
-{
-    size_t at = 0, len = strlen(path);
-    if (path[0] != '/') {
-        at = strlen(directory);
-        memcpy(w->path, directory, at);
-        w->path[at++] = '/';
-    }
-    memcpy(w->path + at, path, len + 1);
-    return len != 0 ? 0 : -ENOENT;
-}
-
 static int64_t open_queue(struct watching *w)
 {
     int fd = kqueue();
@@ -293,8 +281,8 @@ void (hark_watch)(struct hark_op *op, struct hark_watch *watch, struct hark_loop
 {
     static const struct hark_watch_options defaults;
     char directory[PATH_MAX];
-    if (path[0] == '/' || getcwd(directory, sizeof directory) == NULL) directory[0] = '\0';
-    size_t path_bytes = strlen(directory) + strlen(path) + 2;
+    int64_t error = root_begin(path, directory);
+    size_t path_bytes = root_room(path, directory);
     struct watching *w = loop_resize(loop, NULL, 0, sizeof *w + path_bytes);
     if (w == NULL) {
         if (layer_begin(op, loop, over, done)) layer_end(op, -ENOMEM);
@@ -310,7 +298,7 @@ void (hark_watch)(struct hark_op *op, struct hark_watch *watch, struct hark_loop
         loop_resize(loop, w, sizeof *w + path_bytes, 0);
         return;
     }
-    int64_t error = set_path(w, path, directory);
+    root_write(w->path, path, directory);
     if (error == 0) error = open_queue(w);
     if (error != 0) watching_fail(w, error);
     go(w);

@@ -12,6 +12,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "watch/root.h"
+
 static void cancel(struct hark_op *op);
 static void resume(struct hark_op *op);
 static const struct layer watch_layer = { "watch", true, cancel, resume };
@@ -148,26 +150,13 @@ static void cancel(struct hark_op *op)
     else end(w);
 }
 
-/* The absolute form of path behind w, since the program may go to another directory meanwhile. */
-static int64_t set_root(struct watching *w, const char *path, const char *directory)
-{
-    size_t at = 0, len = strlen(path);
-    if (path[0] != '/') {
-        at = strlen(directory);
-        memcpy(w->root, directory, at);
-        w->root[at++] = '/';
-    }
-    memcpy(w->root + at, path, len + 1);
-    return len != 0 ? 0 : -ENOENT;
-}
-
 void (hark_watch)(struct hark_op *op, struct hark_watch *watch, struct hark_loop *loop,
                   const char *path, const struct hark_watch_options *options, hark_done_fn *done)
 {
     static const struct hark_watch_options defaults;
     char directory[PATH_MAX];
-    if (path[0] == '/' || getcwd(directory, sizeof directory) == NULL) directory[0] = '\0';
-    size_t root_bytes = strlen(directory) + strlen(path) + 2;
+    int64_t error = root_begin(path, directory);
+    size_t root_bytes = root_room(path, directory);
     struct watching *w = loop_resize(loop, NULL, 0, sizeof *w + root_bytes);
     if (w == NULL) {
         if (layer_begin(op, loop, over, done)) layer_end(op, -ENOMEM);
@@ -187,7 +176,7 @@ void (hark_watch)(struct hark_op *op, struct hark_watch *watch, struct hark_loop
         free_watching(w);
         return;
     }
-    int64_t error = set_root(w, path, directory);
+    root_write(w->root, path, directory);
     if (error == 0) error = start(w);
     if (error != 0) watching_fail(w, error);
     watching_go(w);

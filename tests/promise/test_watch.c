@@ -379,6 +379,30 @@ START_TEST(what_cannot_be_watched_is_an_error)
 }
 END_TEST
 
+/* It is not taken for a name at the root of everything. */
+START_TEST(a_relative_path_where_no_directory_is_the_current_one_is_enoent)
+{
+    static const char *const paths[] = { "tmp", ".", "etc/passwd" };
+    char root[] = "/tmp/hark-watch-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    ck_assert_int_eq(chdir(root), 0);
+    if (rmdir(root) != 0) {
+        printf("skipped: the current directory cannot be removed here\n");
+        ck_assert_int_eq(chdir(".."), 0);
+        ck_assert_int_eq(rmdir(root), 0);
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        struct probe watching = { 0 };
+        struct hark_watch watch = { 0 };
+        hark_watch(&watching.op, &watch, loop, paths[i], NULL, on_probe);
+        await_calls(&watching, 1);
+        ck_assert_result(&watching, HARK_ENOENT);
+        ck_assert_int_eq(watching.last_calls, 1);
+    }
+}
+END_TEST
+
 START_TEST(a_watch_can_be_canceled_times_out_and_ends_with_its_loop)
 {
     for (int turns = 0; turns < 12; turns++) {
@@ -514,6 +538,7 @@ Suite *group_watch(void)
     CASE(suite, the_end_of_what_is_watched_ends_the_watch);
     CASE(suite, a_watch_ends_when_what_is_watched_is_moved);
     CASE(suite, what_cannot_be_watched_is_an_error);
+    CASE(suite, a_relative_path_where_no_directory_is_the_current_one_is_enoent);
     CASE(suite, a_watch_can_be_canceled_times_out_and_ends_with_its_loop);
     CASE(suite, no_more_watches_is_enospc);
     CASE(suite, no_more_descriptors_is_emfile);

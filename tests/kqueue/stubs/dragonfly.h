@@ -116,6 +116,7 @@
 #define EROFS 0x1e
 #define EMLINK 0x1f
 #define EPIPE 0x20
+#define ERANGE 0x22
 #define EDEADLK 0xb
 #define ENAMETOOLONG 0x3f
 #define ENOTEMPTY 0x42
