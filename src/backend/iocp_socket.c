@@ -336,6 +336,23 @@ static void sent(struct backend *backend, struct hark_op *op, int error, DWORD n
     else send_on(backend, op);
 }
 
+/* Readiness. */
+
+/* What was shut for reading would not wait, though the device does not tell. */
+static void start_ready(struct backend *backend, struct hark_op *op)
+{
+    bool is_shut = iocp_request_of(backend, op)->socket->is_shut;
+    if (is_shut && op->kind == OP_READ_READY) backend_finish(backend, op, 0);
+    else iocp_poll(backend, op);
+}
+
+static void is_ready(struct backend *backend, struct hark_op *op, int error)
+{
+    bool has_ended = op->kind == OP_READ_READY && is_end(backend, op, error);
+    if (error != 0 && !has_ended) fail(backend, op, error);
+    else backend_finish(backend, op, 0);
+}
+
 /* Datagrams. */
 
 /* What Winsock says in other words than all others. */
@@ -481,7 +498,7 @@ static void start(struct backend *backend, struct hark_op *op)
     case OP_RECV_POOL: start_pool(backend, op); break;
     case OP_RECVFROM: case OP_RECV_BATCH: start_recv_datagram(backend, op); break;
     case OP_ACCEPT: case OP_ACCEPT_ONE: start_accept(backend, op); break;
-    case OP_READ_READY: case OP_WRITE_READY: case OP_SEND_FILE: iocp_poll(backend, op); break;
+    case OP_READ_READY: case OP_WRITE_READY: case OP_SEND_FILE: start_ready(backend, op); break;
     case OP_SEND: case OP_SENDV: case OP_WRITE: send_on(backend, op); break;
     case OP_SENDTO: start_sendto(backend, op); break;
     case OP_SEND_BATCH: send_batch_on(backend, op); break;
@@ -509,9 +526,7 @@ static void complete(struct backend *backend, struct hark_op *op, int error, DWO
     case OP_SENDTO: sent_datagram(backend, op, error); break;
     case OP_SEND_BATCH: sent_of_batch(backend, op, error); break;
     case OP_CONNECT: connected(backend, op, error); break;
-    default: /* readiness */
-        if (error != 0) fail(backend, op, error);
-        else backend_finish(backend, op, 0);
+    default: is_ready(backend, op, error);
     }
 }
 

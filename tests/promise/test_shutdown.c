@@ -111,6 +111,25 @@ START_TEST(shutdown_of_the_read_side_ends_a_waiting_recv)
 }
 END_TEST
 
+START_TEST(shutdown_of_the_read_side_makes_it_readable)
+{
+    struct wire wire;
+    struct probe waiting = { 0 }, ending = { 0 }, later = { 0 };
+    if (!wire_open(&wire, (enum wire_kind)_i)) return;
+    hark_ready(&waiting.op, &wire.io, HARK_READABLE, on_probe);
+    spin(2);
+    hark_shutdown(&ending.op, &wire.io, SHUT_RD, on_probe);
+    await(&ending);
+    ck_assert_result(&ending, 0);
+    await(&waiting);
+    ck_assert_result(&waiting, 0);
+    hark_ready(&later.op, &wire.io, HARK_READABLE, on_probe);
+    await(&later);
+    ck_assert_result(&later, 0);
+    wire_close(&wire);
+}
+END_TEST
+
 START_TEST(shutdown_of_both_sides_ends_both)
 {
     struct wire wire;
@@ -181,6 +200,7 @@ Suite *group_shutdown(void)
     EACH_WIRE(suite, read_side_goes_on_after_the_write_side_has_ended);
     EACH_WIRE(suite, write_side_goes_on_after_the_peer_has_ended_its_own);
     EACH_WIRE(suite, shutdown_of_the_read_side_ends_a_waiting_recv);
+    EACH_WIRE(suite, shutdown_of_the_read_side_makes_it_readable);
     EACH_WIRE(suite, shutdown_of_both_sides_ends_both);
     CASE(suite, shutdown_of_what_is_not_connected_is_enotconn);
     EACH_WIRE(suite, shutdown_behind_a_send_can_be_canceled_and_then_nothing_ends);
