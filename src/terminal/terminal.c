@@ -14,7 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "loop/layer.h"
+#include "terminal/resized.h"
 
 enum { CHANGED_MAX = 8 };
 
@@ -171,59 +171,14 @@ int hark_terminal_size(int fd, struct hark_terminal_size *size)
 
 /* The watch of a size. */
 
-static struct hark_terminal_watch *watch_of(const struct hark_op *op) { return layer_of(op); }
-
-static void end_watch(struct hark_terminal_watch *watch)
-{
-    if (watch->error != 0) layer_fail(watch->op, watch->error);
-    else layer_end(watch->op, -ECANCELED);
-}
-
-/* A report that is on its way to its callback is followed by another look. */
-static void look(struct hark_terminal_watch *watch)
-{
-    struct hark_terminal_size now;
-    if (layer_is_reported(watch->op) || watch->error != 0) return;
-    watch->error = hark_terminal_size(watch->fd, &now);
-    if (watch->error != 0) {
-        hark_cancel(&watch->own); /* its last callback ends the watch */
-        return;
-    }
-    bool is_same = now.columns == watch->size.columns && now.rows == watch->size.rows;
-    watch->size = now;
-    if (!is_same) layer_report(watch->op, 0);
-}
-
 static void on_resized(struct hark_op *own)
 {
-    struct hark_terminal_watch *watch = own->user;
-    if (own->more) look(watch);
-    else end_watch(watch);
+    if (own->more) resized_look(own->user);
+    else resized_end(own->user);
 }
 
-static void cancel_watch(struct hark_op *op)
+void resized_hear(struct hark_terminal_watch *watch, struct hark_loop *loop)
 {
-    struct hark_terminal_watch *watch = watch_of(op);
-    if (!hark_cancel(&watch->own)) end_watch(watch);
-}
-
-static void resume_watch(struct hark_op *op) { look(watch_of(op)); }
-
-static const struct layer watch_layer = {
-    .name = "terminal size", .is_repeating = true, .cancel = cancel_watch, .resume = resume_watch,
-};
-
-void (hark_terminal_resized)(struct hark_op *op, struct hark_terminal_watch *watch,
-                             struct hark_loop *loop, int fd, hark_done_fn *done)
-{
-    *watch = (struct hark_terminal_watch){ .layer = &watch_layer, .op = op, .fd = fd };
-    watch->own.user = watch;
-    if (!layer_begin(op, loop, watch, done)) return;
-    int error = hark_terminal_size(fd, &watch->size);
-    if (error != 0) {
-        layer_fail(op, error);
-        return;
-    }
     watch->own.label = "terminal size";
     hark_signal(&watch->own, &watch->signal, loop, SIGWINCH, on_resized);
     hark_background(&watch->own);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <winsock2.h>
 
-#include "loop/layer.h"
+#include "terminal/resized.h"
 
 enum { CHANGED_MAX = 8 };
 
@@ -187,74 +187,22 @@ int hark_terminal_size(int fd, struct hark_terminal_size *size)
     return 0;
 }
 
-/* The watch of a size. It ends by the last callback of its timer, unless that is over. */
-
-static const struct layer watch_layer;
-
-static void end_watch(struct hark_terminal_watch *watch)
-{
-    if (watch->error == HARK_ECANCELED) layer_end(watch->op, -ECANCELED);
-    else layer_fail(watch->op, watch->error);
-}
-
-static void end_by(struct hark_terminal_watch *watch, int error)
-{
-    if (watch->error != 0) return; /* that end follows */
-    watch->error = error;
-    bool is_due = hark_cancel(&watch->own) || hark_is_alive(&watch->own);
-    if (!is_due) end_watch(watch);
-}
-
-/* A report that is on its way to its callback is followed by another look. */
-static void look(struct hark_terminal_watch *watch)
-{
-    struct hark_terminal_size now;
-    if (layer_is_reported(watch->op) || watch->error != 0) return;
-    int error = hark_terminal_size(watch->fd, &now);
-    if (error != 0) {
-        end_by(watch, error);
-        return;
-    }
-    bool is_same = now.columns == watch->size.columns && now.rows == watch->size.rows;
-    watch->size = now;
-    if (!is_same) layer_report(watch->op, 0);
-}
-
-static void on_time(struct hark_op *own);
-
-static void wait_for_time(struct hark_terminal_watch *watch, struct hark_loop *loop)
-{
-    watch->own.label = watch_layer.name;
-    hark_timer(&watch->own, loop, hark_after(loop, LOOK_NS), on_time);
-    hark_background(&watch->own);
-}
+/* The watch of a size. */
 
 static void on_time(struct hark_op *own)
 {
     struct hark_terminal_watch *watch = own->user;
-    if (own->result != 0 && watch->error == 0) watch->error = HARK_ECANCELED; /* by the loop */
-    if (watch->error != 0) {
-        end_watch(watch);
+    if (own->result != 0 || watch->error != 0) { /* by the loop, or by us */
+        resized_end(watch);
         return;
     }
-    look(watch);
-    if (watch->error == 0) wait_for_time(watch, hark_op_loop(own));
+    resized_look(watch);
+    if (watch->error == 0) resized_hear(watch, hark_op_loop(own));
 }
 
-static void cancel_watch(struct hark_op *op) { end_by(layer_of(op), HARK_ECANCELED); }
-static void resume_watch(struct hark_op *op) { look(layer_of(op)); }
-
-static const struct layer watch_layer = {
-    .name = "terminal size", .is_repeating = true, .cancel = cancel_watch, .resume = resume_watch,
-};
-
-void (hark_terminal_resized)(struct hark_op *op, struct hark_terminal_watch *watch,
-                             struct hark_loop *loop, int fd, hark_done_fn *done)
+void resized_hear(struct hark_terminal_watch *watch, struct hark_loop *loop)
 {
-    *watch = (struct hark_terminal_watch){ .layer = &watch_layer, .op = op, .fd = fd };
-    watch->own.user = watch;
-    if (!layer_begin(op, loop, watch, done)) return;
-    int error = hark_terminal_size(fd, &watch->size);
-    if (error != 0) layer_fail(op, error);
-    else wait_for_time(watch, loop);
+    watch->own.label = "terminal size";
+    hark_timer(&watch->own, loop, hark_after(loop, LOOK_NS), on_time);
+    hark_background(&watch->own);
 }
