@@ -100,3 +100,13 @@ void expect_no_child(void)
     ck_assert_int_eq(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL), -1);
     ck_assert_int_eq(errno, ECHILD);
 }
+
+void expect_refusal(const struct hark_process_options *options, int error)
+{
+    int count = open_descriptor_count();
+    ck_assert_msg(run(options) == error, "%s: not %s", doing, hark_strerror(error));
+    ck_claim(open_descriptor_count() == count);
+    for (size_t i = 0; i < options->fd_count; i++)
+        if (options->fds[i].io != NULL) ck_claim(!hark_io_is_open(options->fds[i].io));
+    expect_no_child();
+}

@@ -4,6 +4,8 @@
 
 #include "harness.h"
 
+#include <stdio.h>
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SLOW true
 #elif defined(HARK_SMALL) || defined(HARK_SLOW_CHILDREN)
@@ -69,5 +71,14 @@ uint64_t status_mask(pid_t pid, const char *name);
 
 /* No child is left, dead or alive, whatever signal its end would raise. */
 void expect_no_child(void);
+
+/* A spawn fails with that, and nothing is left of it: no descriptor, no io, no child. */
+void expect_refusal(const struct hark_process_options *options, int error);
+
+#define EXPECT_REFUSAL(error, ...)                                                      \
+    do {                                                                                \
+        snprintf(doing, sizeof doing, "line %d", __LINE__);                             \
+        expect_refusal(&(struct hark_process_options){ __VA_ARGS__ }, error);           \
+    } while (0)
 
 #endif

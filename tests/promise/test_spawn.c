@@ -67,23 +67,17 @@ static const char *make_file(const char *name, mode_t mode)
     return path;
 }
 
-static void expect_failure(const struct hark_process_options *options, int error)
+static void expect_no_signal(void)
 {
     sigset_t pending;
-    int count = open_descriptor_count();
-    ck_assert_msg(run(options) == error, "%s: not %s", doing, hark_strerror(error));
-    ck_claim(open_descriptor_count() == count);
-    for (size_t i = 0; i < options->fd_count; i++)
-        if (options->fds[i].io != NULL) ck_claim(!hark_io_is_open(options->fds[i].io));
-    expect_no_child();
     sigpending(&pending);
     ck_claim(!sigismember(&pending, SIGCHLD));
 }
 
 #define EXPECT_FAILURE(error, ...)                                                      \
     do {                                                                                \
-        snprintf(doing, sizeof doing, "line %d", __LINE__);                             \
-        expect_failure(&(struct hark_process_options){ __VA_ARGS__ }, error);           \
+        EXPECT_REFUSAL(error, __VA_ARGS__);                                             \
+        expect_no_signal();                                                             \
     } while (0)
 
 START_TEST(what_keeps_a_program_from_running_is_the_result_and_no_child_is_left)

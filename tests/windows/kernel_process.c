@@ -98,22 +98,6 @@ START_TEST(a_program_is_found_in_the_path_of_the_child_and_by_its_directory)
 }
 END_TEST
 
-static void expect_refusal(const struct hark_process_options *options, int error)
-{
-    int count = open_descriptor_count();
-    ck_assert_msg(run(options) == error, "%s: not %s", doing, hark_strerror(error));
-    ck_claim(open_descriptor_count() == count);
-    for (size_t i = 0; i < options->fd_count; i++)
-        if (options->fds[i].io != NULL) ck_claim(!hark_io_is_open(options->fds[i].io));
-    expect_no_child();
-}
-
-#define REFUSED(error, ...)                                                             \
-    do {                                                                                \
-        snprintf(doing, sizeof doing, "line %d", __LINE__);                             \
-        expect_refusal(&(struct hark_process_options){ __VA_ARGS__ }, error);           \
-    } while (0)
-
 START_TEST(what_keeps_a_program_from_running_is_told)
 {
     struct hark_io in = { 0 }, out = { 0 };
@@ -128,21 +112,22 @@ START_TEST(what_keeps_a_program_from_running_is_told)
     static char big[40000];
     memset(big, 'x', sizeof big - 1);
     const char *file = make_file("garbage", "no program");
-    REFUSED(HARK_ENOENT, .argv = ARGUMENTS("hark-no-such-program"), .fds = fds, .fd_count = 3);
-    REFUSED(HARK_ENOENT, .argv = cat, .program = "C:/nowhere/cat");
-    REFUSED(HARK_ENOENT, .argv = cat, .program = "");
-    REFUSED(HARK_EACCES, .argv = cat, .program = programs());
-    REFUSED(HARK_ENOEXEC, .argv = cat, .program = file);
-    REFUSED(HARK_ENOENT, .argv = cat, .directory = "C:/nowhere", .fds = fds, .fd_count = 3);
-    REFUSED(HARK_ENOTDIR, .argv = cat, .directory = file);
-    REFUSED(HARK_EINVAL, .argv = NULL);
-    REFUSED(HARK_E2BIG, .argv = ARGUMENTS("cat", big));
-    REFUSED(HARK_EBADF, .argv = cat, .fds = bad, .fd_count = 2);
-    REFUSED(HARK_EOPNOTSUPP, .argv = cat, .fds = fds, .fd_count = 4);
-    REFUSED(HARK_EOPNOTSUPP, .argv = cat, .user = &(struct hark_process_user){ .uid = 1 });
-    REFUSED(HARK_EOPNOTSUPP, .argv = cat, .leads_session = true);
-    REFUSED(HARK_EOPNOTSUPP, .argv = cat, .leads_group = true);
-    REFUSED(HARK_EOPNOTSUPP, .argv = cat, .ignored = HARK_SIGNAL_BIT(SIGINT));
+    EXPECT_REFUSAL(HARK_ENOENT, .argv = ARGUMENTS("hark-no-such-program"), .fds = fds,
+                   .fd_count = 3);
+    EXPECT_REFUSAL(HARK_ENOENT, .argv = cat, .program = "C:/nowhere/cat");
+    EXPECT_REFUSAL(HARK_ENOENT, .argv = cat, .program = "");
+    EXPECT_REFUSAL(HARK_EACCES, .argv = cat, .program = programs());
+    EXPECT_REFUSAL(HARK_ENOEXEC, .argv = cat, .program = file);
+    EXPECT_REFUSAL(HARK_ENOENT, .argv = cat, .directory = "C:/nowhere", .fds = fds, .fd_count = 3);
+    EXPECT_REFUSAL(HARK_ENOTDIR, .argv = cat, .directory = file);
+    EXPECT_REFUSAL(HARK_EINVAL, .argv = NULL);
+    EXPECT_REFUSAL(HARK_E2BIG, .argv = ARGUMENTS("cat", big));
+    EXPECT_REFUSAL(HARK_EBADF, .argv = cat, .fds = bad, .fd_count = 2);
+    EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .fds = fds, .fd_count = 4);
+    EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .user = &(struct hark_process_user){ .uid = 1 });
+    EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .leads_session = true);
+    EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .leads_group = true);
+    EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .ignored = HARK_SIGNAL_BIT(SIGINT));
     remove_file(file);
 }
 END_TEST
@@ -153,11 +138,11 @@ START_TEST(a_batch_file_is_not_run)
     for (int i = 0; i < 2; i++) {
         char longer[PATH_MAX], path[PATH_MAX];
         const char *file = make_file(names[i], "exit 0\r\n");
-        REFUSED(HARK_EINVAL, .argv = cat, .program = file);
+        EXPECT_REFUSAL(HARK_EINVAL, .argv = cat, .program = file);
         snprintf(longer, sizeof longer, "%.1000s. .", file);
-        REFUSED(HARK_EINVAL, .argv = cat, .program = longer);
+        EXPECT_REFUSAL(HARK_EINVAL, .argv = cat, .program = longer);
         snprintf(path, sizeof path, "PATH=%.*s", (int)(strrchr(file, '/') - file), file);
-        REFUSED(HARK_EINVAL, .argv = ARGUMENTS(names[i]), .env = ARGUMENTS(path));
+        EXPECT_REFUSAL(HARK_EINVAL, .argv = ARGUMENTS(names[i]), .env = ARGUMENTS(path));
         remove_file(file);
     }
 }
