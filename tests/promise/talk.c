@@ -15,6 +15,20 @@ void open_talk(struct talk *talk, const struct hark_stream_options *more)
     ck_assert_int_eq(hark_stream_open(&talk->stream, &talk->wire.io, &options), 0);
 }
 
+struct hark_loop *open_talk_apart(struct talk *talk)
+{
+    struct hark_loop *other;
+    struct hark_stream_options options = { .in = talk->in, .in_bytes = IN_BYTES };
+    int fds[2];
+    memset(talk, 0, sizeof *talk);
+    ck_assert(plain_pair(fds, WIRE_UNIX));
+    talk->wire.peer = fds[1];
+    ck_assert_int_eq(hark_loop_open(&other, NULL), 0);
+    ck_assert_int_eq(hark_io_adopt(&talk->wire.io, other, fds[0]), 0);
+    ck_assert_int_eq(hark_stream_open(&talk->stream, &talk->wire.io, &options), 0);
+    return other;
+}
+
 void close_talk(struct talk *talk)
 {
     struct probe closing = { 0 };

@@ -16,6 +16,10 @@ struct talk {
 void open_talk(struct talk *talk, const struct hark_stream_options *more);
 void close_talk(struct talk *talk);
 
+/* The same on a new loop of its own; when that has been closed, the other end is the case's to
+ * close. */
+struct hark_loop *open_talk_apart(struct talk *talk);
+
 /* What the other end does. */
 void say(struct talk *talk, const char *text);
 void hang_up(struct talk *talk);

@@ -1,7 +1,7 @@
 /* hark_loop_inspect() and hark_loop_print(): everything that is alive, once, with its kind, state,
  * age, label and the place in the source that started it. */
 #include "groups.h"
-#include "harness.h"
+#include "talk.h"
 #include "verbs.h"
 
 #include <stdatomic.h>
@@ -381,22 +381,14 @@ static void read_and_look(struct probe *timer)
 
 START_TEST(a_read_of_a_stream_is_told_also_when_the_closing_loop_refuses_it)
 {
-    struct hark_loop *other;
-    struct hark_io io = { 0 };
-    struct hark_stream stream = { 0 };
-    struct probe reading = { .arg = &stream };
+    struct talk talk;
+    struct probe reading = { .arg = &talk.stream };
     struct probe timer = { .then = read_and_look, .arg = &reading };
-    char buf[16];
-    int fds[2];
-    struct hark_stream_options options = { .in = buf, .in_bytes = sizeof buf };
-    ck_assert(plain_pair(fds, WIRE_UNIX));
-    ck_assert_int_eq(hark_loop_open(&other, NULL), 0);
-    ck_assert_int_eq(hark_io_adopt(&io, other, fds[0]), 0);
-    ck_assert_int_eq(hark_stream_open(&stream, &io, &options), 0);
+    struct hark_loop *other = open_talk_apart(&talk);
     hark_timer(&timer.op, other, INT64_MAX, on_probe);
     hark_loop_close(other);
     ck_assert_result(&reading, HARK_ECANCELED);
-    close(fds[1]);
+    close(talk.wire.peer);
 }
 END_TEST
 

@@ -425,24 +425,17 @@ static void close_then(struct probe *reading)
 
 START_TEST(stream_may_be_closed_by_a_callback_of_the_closing_loop)
 {
-    struct hark_loop *other;
-    struct hark_io io = { 0 };
-    struct hark_stream stream = { 0 };
-    struct probe closing = { .arg = &stream }, reading = { .then = close_then, .arg = &closing };
-    char buf[16];
-    int fds[2];
-    struct hark_stream_options options = { .in = buf, .in_bytes = sizeof buf };
-    ck_assert(plain_pair(fds, WIRE_UNIX));
-    ck_assert_int_eq(hark_loop_open(&other, NULL), 0);
-    ck_assert_int_eq(hark_io_adopt(&io, other, fds[0]), 0);
-    ck_assert_int_eq(hark_stream_open(&stream, &io, &options), 0);
-    hark_stream_read_line(&reading.op, &stream, on_probe);
+    struct talk talk;
+    struct probe closing = { .arg = &talk.stream };
+    struct probe reading = { .then = close_then, .arg = &closing };
+    struct hark_loop *other = open_talk_apart(&talk);
+    hark_stream_read_line(&reading.op, &talk.stream, on_probe);
     hark_loop_close(other);
     ck_assert_int_eq(reading.last_calls + closing.last_calls, 2);
     ck_assert_result(&reading, HARK_ECANCELED);
     ck_assert_result(&closing, 0);
-    ck_assert(!hark_io_is_open(&io));
-    close(fds[1]);
+    ck_assert(!hark_io_is_open(&talk.wire.io));
+    close(talk.wire.peer);
 }
 END_TEST
 
