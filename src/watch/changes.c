@@ -1,7 +1,6 @@
-/* The course of a watch that ReadDirectoryChangesW serves: open, list what is there, say so, then
- * tell what the kernel tells, one a callback. One thing at a time: either an op of its own is under
- * way, or a callback of the caller's op is due; meanwhile the kernel goes on writing into the other
- * buffer of each source. See changes.h.
+/* The steps of a watch that ReadDirectoryChangesW serves: open, list what is there, say so, then
+ * tell what the kernel tells, one a callback; meanwhile the kernel goes on writing into the other
+ * buffer of each source. See changes.h, and course.h.
  *
  * When the kernel has lost events, all is listed anew, and only then the caller hears of it:
  * whoever looks for himself then misses nothing that is not told afterwards. */
@@ -15,11 +14,6 @@
 #include "calls.h"
 #include "path.h"
 
-static void cancel(struct hark_op *op);
-static void resume(struct hark_op *op);
-static const struct layer watch_layer = { "watch", true, cancel, resume };
-static const struct layer *over[] = { &watch_layer }; /* what an op has that has no watching */
-
 static const struct { DWORD filter, bytes; } asked_of[SOURCES] = {
     [SOURCE_NAMES] = { FILE_NOTIFY_CHANGE_FILE_NAME | FILE_NOTIFY_CHANGE_DIR_NAME |
                        FILE_NOTIFY_CHANGE_SIZE | FILE_NOTIFY_CHANGE_LAST_WRITE, EVENT_BYTES },
@@ -27,31 +21,6 @@ static const struct { DWORD filter, bytes; } asked_of[SOURCES] = {
                             EVENT_BYTES / 4 },
     [SOURCE_PARENT] = { FILE_NOTIFY_CHANGE_DIR_NAME, EVENT_BYTES / 16 },
 };
-
-static void go(struct watching *w);
-
-static bool step_with(struct watching *w, int64_t (*look)(struct hark_op *), hark_done_fn *done)
-{
-    w->step = (struct hark_op){ .user = w };
-    hark_offload(&w->step, w->loop, HARK_OFFLOAD_FILE, look, done);
-    w->step.label = "watch";
-    hark_background(&w->step);
-    return false;
-}
-
-void watching_fail(struct watching *w, int64_t result)
-{
-    if (w->is_ending) return;
-    w->is_ending = true;
-    w->result = result;
-}
-
-/* Of an op that did not do its work; hark itself decides no other error here. */
-static int64_t error_of(const struct hark_op *op)
-{
-    if (op->os_error != 0) return -op->os_error;
-    return op->result == HARK_EAGAIN ? -EAGAIN : -ECANCELED;
-}
 
 /* Sources. */
 
@@ -71,13 +40,13 @@ static void on_packet(struct iocp_packet *packet, DWORD error, DWORD n)
     source->order = ++w->order;
     if (!w->is_waiting) return;
     w->is_waiting = false;
-    go(w);
+    course_go(&w->course);
 }
 
 static void read_source(struct watching *w, enum source_kind kind)
 {
     struct source *source = &w->sources[kind];
-    bool is_deep = w->options.is_recursive && kind != SOURCE_PARENT;
+    bool is_deep = w->course.options.is_recursive && kind != SOURCE_PARENT;
     source->packet = (struct iocp_packet){ .done = on_packet };
     source->is_reading = true;
     if (ReadDirectoryChangesW(source->handle, source->buffers[source->reading],
@@ -92,9 +61,9 @@ static bool begin_sources(struct watching *w)
         struct source *source = &w->sources[kind];
         if (source->handle == NULL) continue;
         source->watching = w;
-        char *both = loop_resize(w->loop, NULL, 0, 2 * asked_of[kind].bytes);
-        if (both == NULL || !iocp_attach(&w->loop->backend, source->handle)) {
-            if (both != NULL) loop_resize(w->loop, both, 2 * asked_of[kind].bytes, 0);
+        char *both = loop_resize(w->course.loop, NULL, 0, 2 * asked_of[kind].bytes);
+        if (both == NULL || !iocp_attach(&w->course.loop->backend, source->handle)) {
+            if (both != NULL) loop_resize(w->course.loop, both, 2 * asked_of[kind].bytes, 0);
             return false;
         }
         source->buffers[0] = both;
@@ -118,26 +87,25 @@ static bool end_sources(struct watching *w)
         struct source *source = &w->sources[kind];
         if (source->handle != NULL) (void)CloseHandle(source->handle); /* nothing is written */
         if (source->buffers[0] != NULL)
-            loop_resize(w->loop, source->buffers[0], 2 * asked_of[kind].bytes, 0);
+            loop_resize(w->course.loop, source->buffers[0], 2 * asked_of[kind].bytes, 0);
         *source = (struct source){ 0 };
     }
     return is_quiet;
 }
 
-static void end(struct watching *w)
+void watching_end(struct course *course)
 {
-    struct hark_op *op = w->op;
-    int64_t result = w->result;
+    struct watching *w = (void *)course;
+    struct hark_op *op = course->op;
+    int64_t result = course->result;
     if (!end_sources(w)) {
         w->is_waiting = true;
         return;
     }
-    while (w->told != NULL) known_forget_told(w);
     known_clear(w);
-    loop_resize(w->loop, w->found, w->found_room, 0);
-    loop_resize(w->loop, w, sizeof *w + w->path_bytes, 0);
-    op->u.layer.layered = over; /* for inspection until the callback */
-    layer_end(op, result);
+    course_clear(course);
+    loop_resize(course->loop, w, sizeof *w + w->path_bytes, 0);
+    course_end(op, result);
 }
 
 /* What is watched is opened, and listed. */
@@ -153,22 +121,14 @@ static bool list_root(struct watching *w)
 static void on_opened(struct hark_op *op)
 {
     struct watching *w = op->user;
-    int64_t error = op->result != 0 ? error_of(op) : -w->open_error;
+    struct course *course = &w->course;
+    int64_t error = op->result != 0 ? course_error(op) : -w->open_error;
     w->is_open = true;
-    if (w->file != NULL) w->options.is_recursive = w->options.tells_existing = false;
-    if (error != 0) watching_fail(w, error);
-    else if (!begin_sources(w) || (w->file == NULL && !list_root(w))) watching_fail(w, -ENOMEM);
-    go(w);
-}
-
-static bool grow_found(struct watching *w)
-{
-    size_t room = w->found_room == 0 ? LIMIT_LISTING_BYTES : 2 * w->found_room;
-    char *found = loop_resize(w->loop, w->found, w->found_room, room);
-    if (found == NULL) return false;
-    w->found = found;
-    w->found_room = room;
-    return true;
+    if (course->file != NULL) course->options.is_recursive = course->options.tells_existing = false;
+    if (error != 0) course_fail(course, error);
+    else if (!begin_sources(w) || (course->file == NULL && !list_root(w)))
+        course_fail(course, -ENOMEM);
+    course_go(course);
 }
 
 /* One that is gone, or that moved, is found again where it is. Of another the caller is told. */
@@ -177,68 +137,47 @@ static bool take_unlisted(struct watching *w)
     int number = call_errno(w->list_error);
     const struct known *listed = w->to_list;
     bool is_gone = number == ENOENT || number == ENOTDIR || number == ELOOP;
-    w->found_bytes = 0;
-    if (listed->path[0] == 0) watching_fail(w, -w->list_error);
-    else if (!is_gone && !known_tell(w, hark_error_from_os(w->list_error), listed->path, NULL,
-                                     true)) return false;
+    w->course.found_bytes = 0;
+    if (listed->path[0] == 0) course_fail(&w->course, -w->list_error);
+    else if (!is_gone && !course_tell(&w->course, hark_error_from_os(w->list_error), listed->path,
+                                      NULL, true)) return false;
     return known_take_listing(w, false);
 }
 
 static bool tells_what_it_finds(const struct watching *w)
 {
     return w->first_result == 0 ||
-           (w->first_result == HARK_WATCH_STARTED && w->options.tells_existing);
+           (w->first_result == HARK_WATCH_STARTED && w->course.options.tells_existing);
 }
 
 static void on_listed(struct hark_op *op)
 {
     struct watching *w = op->user;
     bool has_memory = true;
-    if (op->result != 0) watching_fail(w, error_of(op));
-    else if (w->list_error == ENOBUFS) has_memory = grow_found(w);
+    if (op->result != 0) course_fail(&w->course, course_error(op));
+    else if (w->list_error == ENOBUFS) has_memory = course_grow_found(&w->course);
     else if (w->list_error != 0) has_memory = take_unlisted(w);
     else has_memory = known_take_listing(w, tells_what_it_finds(w));
-    if (!has_memory) watching_fail(w, -ENOMEM);
-    go(w);
+    if (!has_memory) course_fail(&w->course, -ENOMEM);
+    course_go(&w->course);
 }
 
 /* Telling. */
 
-static bool report(struct watching *w, const struct told *told)
-{
-    w->watch->path = told->path;
-    w->watch->old_path = told->old_path;
-    w->watch->is_directory = told->is_directory;
-    w->is_telling = true;
-    layer_report(w->op, told->what);
-    return false;
-}
-
-static bool tell_first(struct watching *w)
-{
-    int64_t result = w->first_result;
-    w->first_result = 0;
-    w->watch->path = "";
-    w->watch->old_path = NULL;
-    w->watch->is_directory = w->file == NULL;
-    layer_report(w->op, result);
-    return false;
-}
-
 static void on_checked(struct hark_op *op)
 {
     struct watching *w = op->user;
-    if (op->result != 0) watching_fail(w, error_of(op));
-    else if (w->open_error != 0) watching_fail(w, -ENOENT);
-    go(w);
+    if (op->result != 0) course_fail(&w->course, course_error(op));
+    else if (w->open_error != 0) course_fail(&w->course, -ENOENT);
+    course_go(&w->course);
 }
 
 static void on_looked(struct hark_op *op)
 {
     struct watching *w = op->user;
     w->is_looked = true;
-    if (op->result != 0) watching_fail(w, error_of(op));
-    go(w);
+    if (op->result != 0) course_fail(&w->course, course_error(op));
+    course_go(&w->course);
 }
 
 static struct source *earliest(struct watching *w)
@@ -263,13 +202,13 @@ static bool take_source(struct watching *w, struct source *source)
                        source->error != ERROR_NOT_SUPPORTED &&
                        source->error != ERROR_NOT_ENOUGH_MEMORY;
         int number = CALL_WINDOWS_ERRORS + (int)source->error;
-        if (kind != SOURCE_PARENT) watching_fail(w, is_gone ? -ENOENT : -number);
+        if (kind != SOURCE_PARENT) course_fail(&w->course, is_gone ? -ENOENT : -number);
         return true;
     }
     w->events = source->buffers[source->reading];
     source->reading = !source->reading;
     read_source(w, kind);
-    if (is_over && kind == SOURCE_PARENT) return step_with(w, look_root, on_checked);
+    if (is_over && kind == SOURCE_PARENT) return course_look(&w->course, look_root, on_checked);
     w->is_lost = w->is_lost || is_over;
     if (is_over) return true;
     w->current = source;
@@ -286,52 +225,31 @@ static bool start_anew(struct watching *w)
     w->first_result = w->first_result != 0 ? w->first_result : HARK_EOVERFLOW;
     w->old_path[0] = 0;
     known_clear(w);
-    if (w->file == NULL && !list_root(w)) watching_fail(w, -ENOMEM);
+    if (w->course.file == NULL && !list_root(w)) course_fail(&w->course, -ENOMEM);
     return true;
 }
 
-/* True: go on; false: it waits for an op, a callback or the kernel, whose end goes on by itself. */
-static bool step(struct watching *w)
+bool watching_step(struct course *course)
 {
-    if (w->told != NULL) return report(w, w->told);
-    if (!w->is_open) return step_with(w, look_open, on_opened);
+    struct watching *w = (void *)course;
+    if (course->told != NULL) return course_report(course);
+    if (!w->is_open) return course_look(course, look_open, on_opened);
     if (w->is_lost) return start_anew(w);
-    if (w->to_list != NULL) return step_with(w, look_list, on_listed);
-    if (w->first_result != 0) return tell_first(w);
+    if (w->to_list != NULL) return course_look(course, look_list, on_listed);
+    if (w->first_result != 0) {
+        int64_t result = w->first_result;
+        w->first_result = 0;
+        return course_report_root(course, result);
+    }
     if (w->current != NULL) {
-        if (!w->is_looked) return step_with(w, look_events, on_looked);
-        if (!event_take(w)) watching_fail(w, -ENOMEM);
+        if (!w->is_looked) return course_look(course, look_events, on_looked);
+        if (!event_take(w)) course_fail(course, -ENOMEM);
         return true;
     }
     struct source *source = earliest(w);
     if (source != NULL) return take_source(w, source);
     w->is_waiting = true;
     return false;
-}
-
-static void go(struct watching *w)
-{
-    while (!w->is_ending || w->told != NULL) {
-        if (w->is_ending && w->result == -ECANCELED) break;
-        if (!step(w)) return;
-    }
-    end(w);
-}
-
-static void resume(struct hark_op *op)
-{
-    struct watching *w = layer_of(op);
-    if (w->is_telling) known_forget_told(w);
-    w->is_telling = false;
-    go(w);
-}
-
-static void cancel(struct hark_op *op)
-{
-    struct watching *w = layer_of(op);
-    watching_fail(w, -ECANCELED);
-    if (hark_is_alive(&w->step)) (void)hark_cancel(&w->step); /* its callback goes on */
-    else end(w);
 }
 
 /* The full form of path, since the program may go to another directory meanwhile; with its
@@ -352,11 +270,8 @@ static struct watching *make(struct hark_loop *loop, const char *full)
     struct watching *w = loop_resize(loop, NULL, 0, sizeof *w + path_bytes);
     if (w == NULL) return NULL;
     memset(w, 0, sizeof *w);
-    w->layer = &watch_layer;
-    w->loop = loop;
     w->first_result = HARK_WATCH_STARTED;
     w->path_bytes = path_bytes;
-    w->told_end = &w->told;
     memcpy(w->path, full, path_bytes - 1);
     return w;
 }
@@ -369,16 +284,11 @@ void (hark_watch)(struct hark_op *op, struct hark_watch *watch, struct hark_loop
     int64_t error = full_form(path, full);
     struct watching *w = error == 0 ? make(loop, full) : NULL;
     if (w == NULL) {
-        if (layer_begin(op, loop, over, done)) layer_end(op, error != 0 ? error : -ENOMEM);
+        course_refuse(op, loop, error != 0 ? error : -ENOMEM, done);
         return;
     }
-    w->op = op;
-    w->watch = watch;
-    w->options = options != NULL ? *options : defaults;
-    if (!layer_begin(op, loop, w, done)) {
-        op->u.layer.layered = over;
-        loop_resize(loop, w, sizeof *w + w->path_bytes, 0);
-        return;
-    }
-    go(w);
+    w->course.watch = watch;
+    w->course.options = options != NULL ? *options : defaults;
+    if (course_begin(&w->course, op, loop, done)) course_go(&w->course);
+    else loop_resize(loop, w, sizeof *w + w->path_bytes, 0);
 }

@@ -1,5 +1,5 @@
 /* One watch at work where the kernel tells what happens in a directory or below it, into a buffer:
- * ReadDirectoryChangesW. What changes.c (its course), changes_event.c (what the kernel tells),
+ * ReadDirectoryChangesW. What changes.c (its steps), changes_event.c (what the kernel tells),
  * changes_known.c (what is there) and changes_look.c (how the disk is asked) share.
  *
  * The kernel tells names and what became of them, and not whether one is a directory, nor which
@@ -10,11 +10,9 @@
 
 #include "backend/iocp.h"
 
-#include <hark/offload.h>
-#include <hark/watch.h>
 #include <limits.h>
 
-#include "loop/layer.h"
+#include "watch/course.h"
 
 enum {
     EVENT_BYTES = 65536,    /* the most that a server takes */
@@ -35,16 +33,6 @@ struct known {
 };
 
 struct found { uint64_t id; size_t bytes; bool is_directory; char name[]; };
-
-/* What is to be told, in order. */
-struct told {
-    struct told *next;
-    size_t bytes;
-    int64_t what;
-    bool is_directory;
-    const char *old_path;          /* in path, behind it; or NULL */
-    char path[];
-};
 
 /* What the kernel is asked for: names and bytes of what is watched; attributes, apart, since a
  * change tells not of what; and the names beside the directory that is watched, which is no part of
@@ -67,15 +55,9 @@ struct source {
 struct looked { uint64_t id; bool is_there, is_directory; };
 
 struct watching {
-    const struct layer *layer;
-    struct hark_op *op;             /* the caller's */
-    struct hark_watch *watch;
-    struct hark_loop *loop;
-    struct hark_watch_options options;
-    struct hark_op step;            /* the one that is under way, if any */
-    int64_t result;                 /* once it ends: a negative errno */
+    struct course course;           /* first */
     int64_t first_result;           /* HARK_WATCH_STARTED, after a loss HARK_EOVERFLOW; 0: told */
-    bool is_ending, is_open, is_lost, is_telling, is_checked;
+    bool is_open, is_lost;
     bool is_waiting;                /* for a source */
     int open_error;
     struct source sources[SOURCES];
@@ -87,22 +69,15 @@ struct watching {
     int index;                      /* of the event at at */
     bool is_looked;
     struct looked looked[EVENTS_MAX];
-    struct told *told, **told_end;
     char old_path[PATH_MAX];        /* the first half of a rename; "": none waits */
     /* What is there. */
     struct known **buckets;
     size_t bucket_count, known_count;
     struct known *to_list;
-    char *found;
-    size_t found_bytes, found_room;
     int list_error;
-    const char *file;               /* the name, behind path, if a file is watched; else NULL */
     size_t path_bytes;              /* with what room was taken for path */
     char path[];                    /* absolute, of the directory */
 };
-
-/* changes.c */
-void watching_fail(struct watching *w, int64_t result); /* a negative errno */
 
 /* changes_event.c: handles one event of the current ones; false: no memory. */
 bool event_take(struct watching *w);
@@ -118,9 +93,6 @@ bool known_move(struct watching *w, const char *from, const char *to);
 void known_list_soon(struct watching *w, struct known *known);
 bool known_take_listing(struct watching *w, bool is_told);
 void known_clear(struct watching *w);
-bool known_tell(struct watching *w, int64_t what, const char *path, const char *old_path,
-                bool is_directory);
-void known_forget_told(struct watching *w);
 
 /* changes_look.c: for threads of the pool, which may take their time; the watch stands still. */
 int64_t look_open(struct hark_op *op);   /* what is watched: w->open_error */

@@ -41,9 +41,9 @@ bool event_is_of(const FILE_NOTIFY_INFORMATION *event, const char *name)
 static bool is_wanted(const struct watching *w, const char *path)
 {
     WCHAR wide[PATH_MAX];
-    if (w->file == NULL) return true;
+    if (w->course.file == NULL) return true;
     int n = MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, PATH_MAX);
-    return n > 0 && is_same_name(wide, n - 1, w->file);
+    return n > 0 && is_same_name(wide, n - 1, w->course.file);
 }
 
 static bool is_directory(const struct watching *w, const char *path)
@@ -58,7 +58,7 @@ static bool know(struct watching *w, const char *path, uint64_t id, bool is_one)
     struct known *known = known_add(w, path, id, is_one);
     if (known == NULL) return false;
     known->is_listed = false;
-    if (is_one && w->options.is_recursive) known_list_soon(w, known);
+    if (is_one && w->course.options.is_recursive) known_list_soon(w, known);
     return true;
 }
 
@@ -71,14 +71,14 @@ static bool appeared(struct watching *w, const char *path, struct looked looked)
         return true;
     }
     return know(w, path, looked.id, looked.is_directory) &&
-           known_tell(w, HARK_WATCH_CREATED, path, NULL, looked.is_directory);
+           course_tell(&w->course, HARK_WATCH_CREATED, path, NULL, looked.is_directory);
 }
 
 static bool vanished(struct watching *w, const char *path)
 {
     bool was_one = is_directory(w, path);
     known_drop(w, path);
-    return !is_wanted(w, path) || known_tell(w, HARK_WATCH_DELETED, path, NULL, was_one);
+    return !is_wanted(w, path) || course_tell(&w->course, HARK_WATCH_DELETED, path, NULL, was_one);
 }
 
 static bool renamed(struct watching *w, const char *path, struct looked looked)
@@ -89,14 +89,14 @@ static bool renamed(struct watching *w, const char *path, struct looked looked)
     if (!is_wanted(w, old_path) && !is_wanted(w, path)) return true;
     bool is_one = looked.is_there ? looked.is_directory : is_directory(w, old_path);
     return known_move(w, old_path, path) && know(w, path, looked.id, is_one) &&
-           known_tell(w, HARK_WATCH_RENAMED, path, old_path, is_one);
+           course_tell(&w->course, HARK_WATCH_RENAMED, path, old_path, is_one);
 }
 
 static bool changed(struct watching *w, const char *path, int64_t what)
 {
     bool is_one = is_directory(w, path);
     if (!is_wanted(w, path) || (is_one && what == HARK_WATCH_CHANGED)) return true;
-    return known_tell(w, what, path, NULL, is_one);
+    return course_tell(&w->course, what, path, NULL, is_one);
 }
 
 static const FILE_NOTIFY_INFORMATION *next_of(const FILE_NOTIFY_INFORMATION *event)
@@ -161,7 +161,7 @@ static bool about_root(struct watching *w, const FILE_NOTIFY_INFORMATION *event)
     const char *slash = strrchr(w->path, '\\');
     bool is_end = event->Action == FILE_ACTION_REMOVED ||
                   event->Action == FILE_ACTION_RENAMED_OLD_NAME;
-    if (is_end && slash != NULL && event_is_of(event, slash + 1)) watching_fail(w, -ENOENT);
+    if (is_end && slash != NULL && event_is_of(event, slash + 1)) course_fail(&w->course, -ENOENT);
     return true;
 }
 

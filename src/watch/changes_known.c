@@ -27,7 +27,7 @@ static bool grow(struct watching *w)
 {
     size_t wider = w->bucket_count != 0 ? 2 * w->bucket_count : BUCKETS;
     size_t bytes = sizeof *w->buckets;
-    struct known **buckets = loop_resize(w->loop, NULL, 0, wider * bytes);
+    struct known **buckets = loop_resize(w->course.loop, NULL, 0, wider * bytes);
     if (buckets == NULL) return false;
     memset(buckets, 0, wider * bytes);
     for (size_t i = 0; i < w->bucket_count; i++) {
@@ -39,7 +39,7 @@ static bool grow(struct watching *w)
             *to = known;
         }
     }
-    loop_resize(w->loop, w->buckets, w->bucket_count * bytes, 0);
+    loop_resize(w->course.loop, w->buckets, w->bucket_count * bytes, 0);
     w->buckets = buckets;
     w->bucket_count = wider;
     return true;
@@ -51,7 +51,7 @@ struct known *known_add(struct watching *w, const char *path, uint64_t id, bool 
     struct known **link = link_of(w, path), *known = *link;
     if (known == NULL) {
         size_t len = strlen(path) + 1, bytes = sizeof *known + len;
-        known = loop_resize(w->loop, NULL, 0, bytes);
+        known = loop_resize(w->course.loop, NULL, 0, bytes);
         if (known == NULL) return NULL;
         *known = (struct known){ .bytes = bytes };
         memcpy(known->path, path, len);
@@ -70,7 +70,7 @@ static void free_known(struct watching *w, struct known **link)
     while (known->is_to_list && *queued != known) queued = &(*queued)->next_to_list;
     if (known->is_to_list) *queued = known->next_to_list;
     w->known_count--;
-    loop_resize(w->loop, known, known->bytes, 0);
+    loop_resize(w->course.loop, known, known->bytes, 0);
 }
 
 static bool is_below(const char *path, const char *top)
@@ -161,13 +161,14 @@ static bool take_found(struct watching *w, const char *folder, const struct foun
     memcpy(path + head, found->name, len);
     struct known *known = known_find(w, path);
     bool is_new = known == NULL;
-    if (is_new && is_told && !known_tell(w, HARK_WATCH_CREATED, path, NULL, found->is_directory))
-        return false;
+    if (is_new && is_told && !course_tell(&w->course, HARK_WATCH_CREATED, path, NULL,
+                                          found->is_directory)) return false;
     bool is_turned = is_new || (found->is_directory && !known->is_directory);
     known = known_add(w, path, found->id, found->is_directory);
     if (known == NULL) return false;
     known->is_listed = known->is_listed || is_new;
-    if (is_turned && found->is_directory && w->options.is_recursive) known_list_soon(w, known);
+    if (is_turned && found->is_directory && w->course.options.is_recursive)
+        known_list_soon(w, known);
     return true;
 }
 
@@ -178,8 +179,8 @@ bool known_take_listing(struct watching *w, bool is_told)
     w->to_list = listed->next_to_list;
     listed->is_to_list = false;
     memcpy(folder, listed->path, strlen(listed->path) + 1);
-    for (size_t at = 0; at < w->found_bytes;) {
-        const struct found *found = (const void *)(w->found + at);
+    for (size_t at = 0; at < w->course.found_bytes;) {
+        const struct found *found = (const void *)(w->course.found + at);
         if (!take_found(w, folder, found, is_told)) return false;
         at += found->bytes;
     }
@@ -190,33 +191,7 @@ void known_clear(struct watching *w)
 {
     for (size_t i = 0; i < w->bucket_count; i++)
         while (w->buckets[i] != NULL) free_known(w, &w->buckets[i]);
-    loop_resize(w->loop, w->buckets, w->bucket_count * sizeof *w->buckets, 0);
+    loop_resize(w->course.loop, w->buckets, w->bucket_count * sizeof *w->buckets, 0);
     w->buckets = NULL;
     w->bucket_count = 0;
-}
-
-bool known_tell(struct watching *w, int64_t what, const char *path, const char *old_path,
-                bool is_directory)
-{
-    size_t len = strlen(path) + 1, old_len = old_path != NULL ? strlen(old_path) + 1 : 0;
-    struct told *told = loop_resize(w->loop, NULL, 0, sizeof *told + len + old_len);
-    if (told == NULL) return false;
-    *told = (struct told){ .bytes = sizeof *told + len + old_len, .what = what,
-                           .is_directory = is_directory };
-    memcpy(told->path, path, len);
-    if (old_path != NULL) {
-        memcpy(told->path + len, old_path, old_len);
-        told->old_path = told->path + len;
-    }
-    *w->told_end = told;
-    w->told_end = &told->next;
-    return true;
-}
-
-void known_forget_told(struct watching *w)
-{
-    struct told *told = w->told;
-    w->told = told->next;
-    if (w->told == NULL) w->told_end = &w->told;
-    loop_resize(w->loop, told, told->bytes, 0);
 }

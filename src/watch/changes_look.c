@@ -77,7 +77,7 @@ static bool is_turned_to_file(struct watching *w, int error)
     size_t len = strlen(slash + 1) + 1;
     memmove(slash + 2, slash + 1, len); /* there is room for it */
     slash[is_drive ? 1 : 0] = 0;
-    w->file = slash + 2;
+    w->course.file = slash + 2;
     return true;
 }
 
@@ -128,11 +128,11 @@ static bool add_found(struct watching *w, const struct hark_dir_entry *entry)
 {
     size_t len = strlen(entry->name) + 1;
     size_t bytes = (sizeof(struct found) + len + 7) & ~(size_t)7;
-    struct found *found = (void *)(w->found + w->found_bytes);
-    if (bytes > w->found_room - w->found_bytes) return false;
+    struct found *found = (void *)(w->course.found + w->course.found_bytes);
+    if (bytes > w->course.found_room - w->course.found_bytes) return false;
     *found = (struct found){ entry->inode, bytes, entry->type == DT_DIR };
     memcpy(found->name, entry->name, len);
-    w->found_bytes += bytes;
+    w->course.found_bytes += bytes;
     return true;
 }
 
@@ -154,7 +154,7 @@ int64_t look_list(struct hark_op *op)
     struct watching *w = op->user;
     char path[PATH_MAX];
     bool is_root = w->to_list->path[0] == 0;
-    w->found_bytes = 0;
+    w->course.found_bytes = 0;
     w->list_error = ENAMETOOLONG;
     if (!full_path(w, w->to_list->path, path)) return 0;
     int fd = open(path, O_RDONLY | O_DIRECTORY | (is_root ? 0 : O_NOFOLLOW));

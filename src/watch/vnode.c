@@ -1,6 +1,5 @@
-/* The course of a watch on kqueue(2): open what is new, list what has changed, compare, tell, one a
- * callback, and wait for more. One thing at a time: either an op of its own is under way, or a
- * callback of the caller's op is due. See vnode.h. */
+/* The steps of a watch on kqueue(2): open what is new, list what has changed, compare, tell, one a
+ * callback, and wait for more. See vnode.h, and course.h. */
 #include "watch/vnode.h"
 
 #include <sys/types.h> /* before event.h, which does not bring it */
@@ -11,53 +10,25 @@
 #include <sys/event.h>
 #include <unistd.h>
 
-#include "base/limits.h"
 #include "watch/root.h"
 
 enum { NOTES = 64 };
 
-static void cancel(struct hark_op *op);
-static void resume(struct hark_op *op);
-static const struct layer watch_layer = { "watch", true, cancel, resume };
-static const struct layer *over[] = { &watch_layer }; /* what an op has that has no watching */
+static void on_closed(struct hark_op *op) { course_go(op->user); }
 
-static void go(struct watching *w);
-
-static struct hark_op *step_of(struct watching *w)
+void watching_end(struct course *course)
 {
-    w->step = (struct hark_op){ .user = w };
-    return &w->step;
-}
-
-static bool wait_for_step(struct watching *w)
-{
-    w->step.label = "watch";
-    hark_background(&w->step);
-    return false;
-}
-
-static void on_closed(struct hark_op *op) { go(op->user); }
-
-static void end(struct watching *w)
-{
-    struct hark_op *op = w->op;
-    int64_t result = w->result;
+    struct watching *w = (void *)course;
+    struct hark_op *op = course->op;
+    int64_t result = course->result;
     if (w->io.loop != NULL && w->io.fd >= 0) {
-        hark_close(step_of(w), &w->io, on_closed);
-        (void)wait_for_step(w);
+        hark_close(course_step(course), &w->io, on_closed);
+        (void)course_wait(course);
         return;
     }
     tree_free(w);
-    loop_resize(w->loop, w, sizeof *w + w->path_bytes, 0);
-    op->u.layer.layered = over; /* for inspection until the callback */
-    layer_end(op, result);
-}
-
-void watching_fail(struct watching *w, int64_t result)
-{
-    if (w->is_ending) return;
-    w->is_ending = true;
-    w->result = result;
+    loop_resize(course->loop, w, sizeof *w + w->path_bytes, 0);
+    course_end(op, result);
 }
 
 static bool is_about_all(int error)
@@ -70,14 +41,14 @@ static bool is_about_all(int error)
 static bool is_turned_to_file(struct watching *w)
 {
     int error = w->root->error;
-    if (w->file != NULL || (error != ENOENT && error != ENOTDIR)) return false;
+    if (w->course.file != NULL || (error != ENOENT && error != ENOTDIR)) return false;
     char *slash = strrchr(w->path, '/');
     if (slash[1] == '\0' || strcmp(slash + 1, ".") == 0 || strcmp(slash + 1, "..") == 0)
         return false;
     if (strlen(slash + 1) > NAME_MAX) return false;
     *slash = '\0';
-    w->file = slash + 1;
-    w->options.is_recursive = w->options.tells_existing = false;
+    w->course.file = slash + 1;
+    w->course.options.is_recursive = w->course.options.tells_existing = false;
     w->root->is_to_open = w->is_opening = true;
     return true;
 }
@@ -89,14 +60,14 @@ static void take_opened(struct watching *w, struct entry *entry)
     bool is_root = entry->parent == NULL, is_directory = is_root || S_ISDIR(entry->state.mode);
     entry->is_to_open = false;
     if (error == 0) {
-        entry->is_dirty = is_root || (is_directory && w->options.is_recursive);
+        entry->is_dirty = is_root || (is_directory && w->course.options.is_recursive);
         return;
     }
     if (is_root && is_turned_to_file(w)) return;
-    if (is_root || is_about_all(error)) watching_fail(w, -error);
-    if (!is_directory || !w->options.is_recursive) return;
+    if (is_root || is_about_all(error)) course_fail(&w->course, -error);
+    if (!is_directory || !w->course.options.is_recursive) return;
     if (error == ENOENT || error == ENOTDIR || error == ELOOP) return;
-    if (!tree_tell(w, hark_error_from_os(error), entry)) watching_fail(w, -ENOMEM);
+    if (!tree_tell(w, hark_error_from_os(error), entry)) course_fail(&w->course, -ENOMEM);
 }
 
 static void take_all_opened(struct watching *w)
@@ -105,30 +76,13 @@ static void take_all_opened(struct watching *w)
         if (entry->is_to_open) take_opened(w, entry);
 }
 
-/* Of an op that did not do its work; hark itself decides no other error here. */
-static int64_t error_of(const struct hark_op *op)
-{
-    if (op->os_error != 0) return -op->os_error;
-    return op->result == HARK_EAGAIN ? -EAGAIN : -ECANCELED;
-}
-
 static void on_opened(struct hark_op *op)
 {
     struct watching *w = op->user;
     w->is_opening = false;
     if (op->result == 0) take_all_opened(w);
-    else watching_fail(w, error_of(op));
-    go(w);
-}
-
-static bool grow_found(struct watching *w)
-{
-    size_t room = w->found_room == 0 ? LIMIT_LISTING_BYTES : 2 * w->found_room;
-    char *found = loop_resize(w->loop, w->found, w->found_room, room);
-    if (found == NULL) return false;
-    w->found = found;
-    w->found_room = room;
-    return true;
+    else course_fail(&w->course, course_error(op));
+    course_go(&w->course);
 }
 
 static void on_listed(struct hark_op *op);
@@ -136,8 +90,7 @@ static void on_listed(struct hark_op *op);
 static bool list(struct watching *w, struct entry *entry)
 {
     w->listed = entry;
-    hark_offload(step_of(w), w->loop, HARK_OFFLOAD_FILE, look_list, on_listed);
-    return wait_for_step(w);
+    return course_look(&w->course, look_list, on_listed);
 }
 
 static void on_listed(struct hark_op *op)
@@ -145,19 +98,19 @@ static void on_listed(struct hark_op *op)
     struct watching *w = op->user;
     int error = w->listed->error;
     if (op->result != 0) {
-        watching_fail(w, error_of(op));
-    } else if (error == ENOBUFS && !w->is_ending) {
-        if (grow_found(w)) {
+        course_fail(&w->course, course_error(op));
+    } else if (error == ENOBUFS && !w->course.is_ending) {
+        if (course_grow_found(&w->course)) {
             (void)list(w, w->listed);
             return;
         }
-        watching_fail(w, -ENOMEM);
+        course_fail(&w->course, -ENOMEM);
     } else if (error != 0) {
-        watching_fail(w, -error);
+        course_fail(&w->course, -error);
     } else if (!tree_take_listing(w)) {
-        watching_fail(w, -ENOMEM);
+        course_fail(&w->course, -ENOMEM);
     }
-    go(w);
+    course_go(&w->course);
 }
 
 /* Takes what the kernel tells. True: there was something. */
@@ -168,7 +121,7 @@ static bool fetch(struct watching *w)
     int count = kevent(w->io.fd, NULL, 0, notes, NOTES, &at_once);
     for (int i = 0; i < count; i++) {
         struct entry *entry = (void *)(uintptr_t)notes[i].udata;
-        bool is_listed = entry->parent == NULL || w->options.is_recursive;
+        bool is_listed = entry->parent == NULL || w->course.options.is_recursive;
         if (notes[i].flags & EV_ERROR) continue;
         entry->noted |= notes[i].fflags;
         if (S_ISDIR(entry->state.mode) && is_listed && entry->fd >= 0 &&
@@ -180,44 +133,22 @@ static bool fetch(struct watching *w)
 static void on_ready(struct hark_op *op)
 {
     struct watching *w = op->user;
-    if (op->result < 0) watching_fail(w, error_of(op));
-    go(w);
+    if (op->result < 0) course_fail(&w->course, course_error(op));
+    course_go(&w->course);
 }
 
 static bool wait_for_notes(struct watching *w)
 {
-    hark_ready(step_of(w), &w->io, HARK_READABLE, on_ready);
-    return wait_for_step(w);
+    hark_ready(course_step(&w->course), &w->io, HARK_READABLE, on_ready);
+    return course_wait(&w->course);
 }
 
-static bool tell(struct watching *w, const struct told *told)
+bool watching_step(struct course *course)
 {
-    w->watch->path = told->path;
-    w->watch->old_path = told->old_path;
-    w->watch->is_directory = told->is_directory;
-    w->is_telling = true;
-    layer_report(w->op, told->what);
-    return false;
-}
-
-static bool tell_start(struct watching *w)
-{
-    w->has_started = true;
-    w->watch->path = "";
-    w->watch->old_path = NULL;
-    w->watch->is_directory = w->file == NULL;
-    layer_report(w->op, HARK_WATCH_STARTED);
-    return false;
-}
-
-/* True: go on; false: it waits for an op or a callback, whose end goes on by itself. */
-static bool step(struct watching *w)
-{
-    if (w->is_opening && !w->is_ending) { /* first: who is open cannot be taken for another */
-        hark_offload(step_of(w), w->loop, HARK_OFFLOAD_FILE, look_open, on_opened);
-        return wait_for_step(w);
-    }
-    if (w->told != NULL) return tell(w, w->told);
+    struct watching *w = (void *)course;
+    if (w->is_opening && !course->is_ending) /* first: who is open cannot be taken for another */
+        return course_look(course, look_open, on_opened);
+    if (course->told != NULL) return course_report(course);
     bool has_more = fetch(w), differs = w->gone != NULL && tree_can_compare_gone(w);
     for (struct entry *entry = w->root; entry != NULL; entry = entry_next(entry)) {
         if (entry->is_dirty) {
@@ -228,35 +159,12 @@ static bool step(struct watching *w)
     }
     if (has_more) return true; /* before the comparison all must be there */
     if (differs) {
-        if (!tree_compare(w)) watching_fail(w, -ENOMEM);
+        if (!tree_compare(w)) course_fail(course, -ENOMEM);
         return true;
     }
-    return w->has_started ? wait_for_notes(w) : tell_start(w);
-}
-
-static void go(struct watching *w)
-{
-    while (!w->is_ending || w->told != NULL) {
-        if (w->is_ending && w->result == -ECANCELED) break;
-        if (!step(w)) return;
-    }
-    end(w);
-}
-
-static void resume(struct hark_op *op)
-{
-    struct watching *w = layer_of(op);
-    if (w->is_telling) tree_forget_told(w);
-    w->is_telling = false;
-    go(w);
-}
-
-static void cancel(struct hark_op *op)
-{
-    struct watching *w = layer_of(op);
-    watching_fail(w, -ECANCELED);
-    if (hark_is_alive(&w->step)) (void)hark_cancel(&w->step); /* its callback goes on */
-    else end(w);
+    if (w->has_started) return wait_for_notes(w);
+    w->has_started = true;
+    return course_report_root(course, HARK_WATCH_STARTED);
 }
 
 static int64_t open_queue(struct watching *w)
@@ -264,7 +172,7 @@ static int64_t open_queue(struct watching *w)
     int fd = kqueue();
     if (fd < 0) return -errno;
     int error = fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? HARK_ENOMEM
-                                                   : layer_adopt(&w->io, w->loop, fd);
+                                                   : layer_adopt(&w->io, w->course.loop, fd);
     if (error != 0) {
         (void)close(fd); /* a new one: closing it cannot lose anything */
         return error == HARK_ECANCELED ? -ECANCELED : -ENOMEM;
@@ -285,21 +193,18 @@ void (hark_watch)(struct hark_op *op, struct hark_watch *watch, struct hark_loop
     size_t path_bytes = root_room(path, directory);
     struct watching *w = loop_resize(loop, NULL, 0, sizeof *w + path_bytes);
     if (w == NULL) {
-        if (layer_begin(op, loop, over, done)) layer_end(op, -ENOMEM);
+        course_refuse(op, loop, -ENOMEM, done);
         return;
     }
-    *w = (struct watching){ .layer = &watch_layer, .op = op, .watch = watch, .loop = loop,
-                            .options = options != NULL ? *options : defaults,
-                            .path_bytes = path_bytes };
+    *w = (struct watching){ .course.watch = watch, .path_bytes = path_bytes,
+                            .course.options = options != NULL ? *options : defaults };
     w->gone_end = &w->gone;
-    w->told_end = &w->told;
-    if (!layer_begin(op, loop, w, done)) {
-        op->u.layer.layered = over;
+    if (!course_begin(&w->course, op, loop, done)) {
         loop_resize(loop, w, sizeof *w + path_bytes, 0);
         return;
     }
     root_write(w->path, path, directory);
     if (error == 0) error = open_queue(w);
-    if (error != 0) watching_fail(w, error);
-    go(w);
+    if (error != 0) course_fail(&w->course, error);
+    course_go(&w->course);
 }

@@ -1,4 +1,4 @@
-/* One watch at work on kqueue(2): what vnode.c (its course), vnode_tree.c (what is there, and what
+/* One watch at work on kqueue(2): what vnode.c (its steps), vnode_tree.c (what is there, and what
  * differs from what was) and vnode_look.c (how the disk is asked) share.
  *
  * EVFILT_VNODE says that a directory has changed, not how. So a watch is a picture of what there
@@ -7,12 +7,10 @@
 #ifndef HARK_WATCH_VNODE_H
 #define HARK_WATCH_VNODE_H
 
-#include <hark/offload.h>
-#include <hark/watch.h>
 #include <limits.h>
 #include <sys/stat.h>
 
-#include "loop/layer.h"
+#include "watch/course.h"
 
 /* What is compared. */
 struct state {
@@ -40,40 +38,17 @@ struct entry {
 /* An entry of a listing. */
 struct found { struct state state; size_t bytes; char name[]; };
 
-/* What is to be told, in order. */
-struct told {
-    struct told *next;
-    size_t bytes;
-    int64_t what;
-    bool is_directory;
-    const char *old_path;          /* in text, behind path; or NULL */
-    char path[];
-};
-
 struct watching {
-    const struct layer *layer;
-    struct hark_op *op;             /* the caller's */
-    struct hark_watch *watch;
-    struct hark_loop *loop;
-    struct hark_watch_options options;
-    struct hark_op step;            /* the one that is under way, if any */
+    struct course course;           /* first */
     struct hark_io io;              /* the queue */
     struct entry *root;             /* of the picture */
     struct entry *gone, **gone_end; /* taken out of it since the last comparison */
-    struct told *told, **told_end;
-    int64_t result;                 /* once it ends: a negative errno */
-    bool is_ending, has_started, is_telling;
+    bool has_started;
     bool is_opening;                /* something is to be opened */
     struct entry *listed;           /* whose listing is in found */
-    char *found;
-    size_t found_bytes, found_room;
-    const char *file;               /* the name, in path, if a file is watched; else NULL */
     size_t path_bytes;              /* with what room was taken for path */
     char path[];                    /* absolute, of the root */
 };
-
-/* vnode.c */
-void watching_fail(struct watching *w, int64_t result); /* a negative errno */
 
 /* vnode_tree.c: the picture. False or NULL: no memory. */
 bool tree_can_compare_gone(const struct watching *w);
@@ -83,7 +58,6 @@ bool entry_is_wanted(const struct watching *w, const struct entry *entry);
 bool tree_tell(struct watching *w, int64_t what, const struct entry *entry);
 bool tree_take_listing(struct watching *w);
 bool tree_compare(struct watching *w);
-void tree_forget_told(struct watching *w);
 void tree_free(struct watching *w);
 
 /* vnode_look.c: for threads of the pool, which may take their time; the watch stands still. */

@@ -29,11 +29,11 @@ struct state look_state(const struct stat *st)
 static bool add_found(struct watching *w, const struct stat *st, const char *name)
 {
     size_t len = strlen(name) + 1, bytes = (sizeof(struct found) + len + 7) & ~(size_t)7;
-    struct found *found = (void *)(w->found + w->found_bytes);
-    if (bytes > w->found_room - w->found_bytes) return false;
+    struct found *found = (void *)(w->course.found + w->course.found_bytes);
+    if (bytes > w->course.found_room - w->course.found_bytes) return false;
     *found = (struct found){ .state = look_state(st), .bytes = bytes };
     memcpy(found->name, name, len);
-    w->found_bytes += bytes;
+    w->course.found_bytes += bytes;
     return true;
 }
 
@@ -53,7 +53,7 @@ static int list(struct watching *w)
 {
     _Alignas(8) char list[LIST_BYTES];
     ssize_t n;
-    w->found_bytes = 0;
+    w->course.found_bytes = 0;
     if (lseek(w->listed->fd, 0, SEEK_SET) < 0) return errno;
     while ((n = call_read_dir(w->listed->fd, list, sizeof list)) > 0)
         if (!add_some(w, list, n)) return ENOBUFS;

@@ -15,12 +15,12 @@
 struct entry *entry_make(struct watching *w, struct entry *parent, const char *name)
 {
     size_t bytes = strlen(name) + 1;
-    struct entry *entry = loop_resize(w->loop, NULL, 0, sizeof *entry);
+    struct entry *entry = loop_resize(w->course.loop, NULL, 0, sizeof *entry);
     if (entry == NULL) return NULL;
     *entry = (struct entry){ .parent = parent, .fd = -1 };
-    entry->name = loop_resize(w->loop, NULL, 0, bytes);
+    entry->name = loop_resize(w->course.loop, NULL, 0, bytes);
     if (entry->name == NULL) {
-        loop_resize(w->loop, entry, sizeof *entry, 0);
+        loop_resize(w->course.loop, entry, sizeof *entry, 0);
         return NULL;
     }
     memcpy(entry->name, name, bytes);
@@ -30,8 +30,8 @@ struct entry *entry_make(struct watching *w, struct entry *parent, const char *n
 static void free_entry(struct watching *w, struct entry *entry)
 {
     if (entry->fd >= 0) (void)close(entry->fd); /* only read from; its note goes with it */
-    loop_resize(w->loop, entry->name, strlen(entry->name) + 1, 0);
-    loop_resize(w->loop, entry, sizeof *entry, 0);
+    loop_resize(w->course.loop, entry->name, strlen(entry->name) + 1, 0);
+    loop_resize(w->course.loop, entry, sizeof *entry, 0);
 }
 
 struct entry *entry_next(const struct entry *entry)
@@ -45,7 +45,7 @@ static bool is_directory(const struct entry *entry) { return S_ISDIR(entry->stat
 
 bool entry_is_wanted(const struct watching *w, const struct entry *entry)
 {
-    return w->file == NULL || strcmp(w->file, entry->name) == 0;
+    return w->course.file == NULL || strcmp(w->course.file, entry->name) == 0;
 }
 
 /* Others have no events worth a descriptor, or must not be opened without a reason. */
@@ -81,29 +81,12 @@ static bool add_told(struct watching *w, const struct entry *entry, int64_t what
     char buf[PATH_MAX];
     const char *path = path_of(entry, buf);
     if (path == NULL) return true;
-    size_t len = strlen(path) + 1, old_len = old_path != NULL ? strlen(old_path) + 1 : 0;
-    size_t bytes = sizeof(struct told) + len + old_len;
-    struct told *told = loop_resize(w->loop, NULL, 0, bytes);
-    if (told == NULL) return false;
-    *told = (struct told){ .bytes = bytes, .what = what, .is_directory = is_directory(entry) };
-    memcpy(told->path, path, len);
-    if (old_path != NULL) told->old_path = memcpy(told->path + len, old_path, old_len);
-    *w->told_end = told;
-    w->told_end = &told->next;
-    return true;
+    return course_tell(&w->course, what, path, old_path, is_directory(entry));
 }
 
 bool tree_tell(struct watching *w, int64_t what, const struct entry *entry)
 {
     return add_told(w, entry, what, NULL);
-}
-
-void tree_forget_told(struct watching *w)
-{
-    struct told *told = w->told;
-    w->told = told->next;
-    if (w->told == NULL) w->told_end = &w->told;
-    loop_resize(w->loop, told, told->bytes, 0);
 }
 
 static bool is_same_file(const struct state *a, const struct state *b)
@@ -162,8 +145,8 @@ static void move_to_gone(struct watching *w, struct entry *entry)
 bool tree_take_listing(struct watching *w)
 {
     struct entry *last = NULL;
-    for (size_t at = 0; at < w->found_bytes;) {
-        const struct found *found = (const void *)(w->found + at);
+    for (size_t at = 0; at < w->course.found_bytes;) {
+        const struct found *found = (const void *)(w->course.found + at);
         if (!take_found(w, found, &last)) return false;
         at += found->bytes;
     }
@@ -260,8 +243,8 @@ static bool tell_noted(struct watching *w, struct entry *entry, unsigned noted)
     bool is_written = noted & (NOTE_WRITE | NOTE_EXTEND) && !is_directory(entry);
     unsigned touches = is_directory(entry) ? NOTE_ATTRIB : NOTE_ATTRIB | NOTE_LINK;
     if (entry->parent == NULL) {
-        if (noted & (NOTE_DELETE | NOTE_RENAME | NOTE_REVOKE)) watching_fail(w, -ENOENT);
-        is_told = w->has_started && w->file == NULL;
+        if (noted & (NOTE_DELETE | NOTE_RENAME | NOTE_REVOKE)) course_fail(&w->course, -ENOENT);
+        is_told = w->has_started && w->course.file == NULL;
     }
     if (is_told && is_written && !tree_tell(w, HARK_WATCH_CHANGED, entry)) return false;
     return !is_told || !(noted & touches) || tree_tell(w, HARK_WATCH_ATTRIBUTES, entry);
@@ -269,7 +252,7 @@ static bool tell_noted(struct watching *w, struct entry *entry, unsigned noted)
 
 static bool take_fresh(struct watching *w, struct entry *entry)
 {
-    bool is_told = w->has_started || w->options.tells_existing;
+    bool is_told = w->has_started || w->course.options.tells_existing;
     entry->is_fresh = false;
     open_soon(w, entry);
     if (!is_told || !entry_is_wanted(w, entry)) return true;
@@ -279,7 +262,7 @@ static bool take_fresh(struct watching *w, struct entry *entry)
 /* Before the start nothing is told but what is there; what has been told so waits for it. */
 bool tree_can_compare_gone(const struct watching *w)
 {
-    return w->has_started || !w->options.tells_existing;
+    return w->has_started || !w->course.options.tells_existing;
 }
 
 /* All directories have been listed. */
@@ -313,9 +296,8 @@ static void free_below(struct watching *w, struct entry *top)
 
 void tree_free(struct watching *w)
 {
-    while (w->told != NULL) tree_forget_told(w);
     free_below(w, w->gone);
     free_below(w, w->root);
     w->gone = w->root = NULL;
-    loop_resize(w->loop, w->found, w->found_room, 0);
+    course_clear(&w->course);
 }
