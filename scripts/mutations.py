@@ -41,6 +41,9 @@ MUTATIONS = [
              "    offload_seam.cancel_all(loop);\n", ""),
 
     # streams, pipes, terminals
+    Mutation("close-leaves-a-splice-to-it", 3, "epoll", ["splice"], "src/stream/stream.c",
+             "        hark_cancel(from->reader.op); /* asks only: the list stays as it is */",
+             "        (void)from;"),
     Mutation("stream-part-is-free-too-early", 3, "epoll", ["stream"], "src/stream/stream.c",
              "    part->op = op;\n    part->done = op->done;\n",
              "    part->done = op->done;\n    part->op = NULL;\n"),

@@ -66,7 +66,7 @@ struct hark_stream {
     size_t moved;
     size_t half_room, high, low;
     int64_t read_timeout_ns, write_timeout_ns;
-    struct hark_stream *to;
+    struct hark_stream *to, *feeders, *next_feeder;
     int64_t spliced;
     size_t in_pipe;
     int pipe[2];
@@ -211,9 +211,10 @@ HARK_API void hark_stream_end(struct hark_op *op, struct hark_stream *stream, ha
  * splice(2) where both are sockets with O_NONBLOCK or pipes, else through from's buffer, which
  * bounds what is on its way in both cases.
  *
- * Result the number of bytes that `to` took; HARK_EBUSY: a read of `from` is under way; the error
- *        that ended it. Whatever `to` has not taken is still in `from`; hark_stream_spliced() tells
- *        the number after an error.
+ * Result the number of bytes that `to` took; HARK_EBUSY: a read of `from` is under way; HARK_EBADF:
+ *        `to` is closed; HARK_ECANCELED also if `to` is closed meanwhile; the error that ended it.
+ *        Whatever `to` has not taken is still in `from`; hark_stream_spliced() tells the number
+ *        after an error.
  * Thread loop
  */
 HARK_API void hark_stream_splice(struct hark_op *op, struct hark_stream *from,
@@ -225,8 +226,8 @@ HARK_API void hark_stream_splice(struct hark_op *op, struct hark_stream *from,
  */
 HARK_API int64_t hark_stream_spliced(const struct hark_stream *from);
 
-/* Ends the ops of the stream and closes its io; what is queued is dropped (hark_stream_end() waits
- * for it). In the callback stream, buffers and io are the caller's again.
+/* Ends the ops of the stream, and splices into it, and closes its io; what is queued is dropped
+ * (hark_stream_end() waits for it). In the callback stream, buffers and io are the caller's again.
  *
  * Result as for hark_close(); HARK_EBUSY: it is being closed already. It cannot be canceled.
  * Thread loop

@@ -57,12 +57,21 @@ static void empty_pipe(struct hark_stream *from)
     from->pipe[0] = from->pipe[1] = -1;
 }
 
+static void let_go_of(struct hark_stream *to, const struct hark_stream *from)
+{
+    struct hark_stream **link = &to->feeders;
+    while (*link != from) link = &(*link)->next_feeder;
+    *link = from->next_feeder;
+}
+
 static void finish(struct hark_stream *from, const struct hark_op *failed, int64_t result)
 {
     empty_pipe(from);
+    let_go_of(from->to, from);
     if (failed != NULL) stream_fail(&from->reader, failed);
     else layer_end(from->reader.op, result);
     stream_finish_close(from);
+    stream_finish_close(from->to);
 }
 
 static void use_own(struct hark_op *own)
@@ -220,11 +229,17 @@ void (hark_stream_splice)(struct hark_op *op, struct hark_stream *from, struct h
     stream_consume(from, 0); /* an empty buffer has all its room: for what the pipe may hold */
     from->is_canceled = from->has_ended = false;
     from->puts_off = from->read_timeout_ns != 0 && op->deadline_ns == 0;
+    if (!hark_io_is_open(to->io)) {
+        layer_fail(op, HARK_EBADF);
+        return;
+    }
     stream_flush(to);
     if (to->write_error != 0) {
         layer_fail(op, to->write_error);
         return;
     }
+    from->next_feeder = to->feeders;
+    to->feeders = from;
     from->way = (uint8_t)choose(from, to);
     pass(from);
 }

@@ -84,11 +84,11 @@ static void cancel_close(struct hark_op *op) { (void)op; /* it comes to its end 
 
 static const struct layer close_layer = { .name = "stream close", .cancel = cancel_close };
 
-/* A splice's write to another io may be the last to end. */
+/* A splice's write to another io may be the last to end, or a splice's read of another. */
 void stream_finish_close(struct hark_stream *stream)
 {
     struct hark_op *op = stream->closer.op, *reader = stream->reader.op;
-    if (op == NULL || hark_is_alive(&stream->closer.own)) return;
+    if (op == NULL || hark_is_alive(&stream->closer.own) || stream->feeders != NULL) return;
     if (reader != NULL && reader->state != STATE_DONE) return;
     if (stream->closer.own.result < 0) stream_fail(&stream->closer, &stream->closer.own);
     else layer_end(op, 0);
@@ -103,6 +103,8 @@ void (hark_stream_close)(struct hark_op *op, struct hark_stream *stream, hark_do
     if (!take_part(op, &stream->closer)) return;
     if (stream->reader.op != NULL) hark_cancel(stream->reader.op);
     if (stream->water.op != NULL) hark_cancel(stream->water.op);
+    for (struct hark_stream *from = stream->feeders; from != NULL; from = from->next_feeder)
+        hark_cancel(from->reader.op); /* asks only: the list stays as it is */
     moment_drop(&stream->late);
     hark_close(&stream->closer.own, stream->io, on_closed);
     hark_background(&stream->closer.own);

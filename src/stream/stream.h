@@ -25,7 +25,7 @@ static inline struct hark_stream_part *stream_part(const struct hark_op *op)
 /* Ends the op of a part by the result of an own op, with what the system said. */
 void stream_fail(struct hark_stream_part *part, const struct hark_op *by);
 
-/* Lets a close go on that waited for the reader. */
+/* Lets a close go on that waited for the reader, or for who splices into it. */
 void stream_finish_close(struct hark_stream *stream);
 
 /* read.c: begins a receive of more bytes into the buffer, which has room. */

@@ -259,6 +259,35 @@ START_TEST(reads_and_splices_that_a_closed_stream_refuses_have_moved_nothing)
 }
 END_TEST
 
+/* In the callback of a close the stream is the caller's again, whoever else worked with it. */
+START_TEST(close_of_where_a_splice_goes_ends_it_though_nothing_comes)
+{
+    for (size_t kind = 0; kind < END_KINDS * END_KINDS; kind++) {
+        struct end from, to;
+        struct probe splicing = { 0 }, closing = { 0 }, late = { 0 };
+        open_end(&from, kind / END_KINDS, true);
+        open_end(&to, kind % END_KINDS, false);
+        snprintf(doing, sizeof doing, "pair %zu", kind);
+        hark_stream_splice(&splicing.op, &from.stream, &to.stream, on_probe);
+        spin(5);
+        ck_assert_int_eq(splicing.calls, 0);
+        hark_stream_close(&closing.op, &to.stream, on_probe);
+        hark_stream_splice(&late.op, &from.stream, &to.stream, on_probe);
+        await(&closing);
+        ck_assert_int_eq(splicing.calls, 1);
+        ck_assert_result(&splicing, HARK_ECANCELED);
+        ck_assert_int_lt(splicing.order, closing.order);
+        await(&late);
+        late = (struct probe){ 0 };
+        hark_stream_splice(&late.op, &from.stream, &to.stream, on_probe);
+        await(&late);
+        ck_assert_result(&late, HARK_EBADF);
+        if (to.peer >= 0) close(to.peer);
+        close_end(&from);
+    }
+}
+END_TEST
+
 Suite *group_splice(void)
 {
     Suite *suite = suite_create("splice");
@@ -268,5 +297,6 @@ Suite *group_splice(void)
     CASE(suite, splice_into_what_nobody_reads_is_epipe_and_raises_no_signal);
     CASE(suite, close_of_either_end_ends_a_splice_before_it_calls_back);
     CASE(suite, reads_and_splices_that_a_closed_stream_refuses_have_moved_nothing);
+    CASE(suite, close_of_where_a_splice_goes_ends_it_though_nothing_comes);
     return suite;
 }
