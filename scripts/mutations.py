@@ -41,6 +41,9 @@ MUTATIONS = [
              "    offload_seam.cancel_all(loop);\n", ""),
 
     # streams, pipes, terminals
+    Mutation("refused-receive-keeps-descriptors", 3, "poll", ["descriptors"], "src/loop/io.c",
+             "    if (op->kind == OP_RECV_RIGHTS) sys_drop_rights(op->u.rights.descriptors);\n",
+             ""),
     Mutation("close-leaves-a-splice-to-it", 3, "epoll", ["splice"], "src/stream/stream.c",
              "        hark_cancel(from->reader.op); /* asks only: the list stays as it is */",
              "        (void)from;"),

@@ -57,6 +57,7 @@ static void refuse(struct hark_op *op, struct hark_io *io)
 {
     struct hark_loop *loop = io->loop;
     if (op->kind == OP_RECV_POOL) op->u.pool.pool->op_count--;
+    if (op->kind == OP_RECV_RIGHTS) sys_drop_rights(op->u.rights.descriptors);
     op->kind = OP_REFUSED;
     op->on.loop = loop;
     op->flags = 0;

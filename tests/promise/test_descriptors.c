@@ -381,6 +381,33 @@ START_TEST(a_receive_canceled_midway_goes_on_and_loses_none)
 }
 END_TEST
 
+/* That it is refused is an error as any other: nothing of the message is left. */
+START_TEST(a_receive_that_would_go_on_after_the_close_drops_what_had_come)
+{
+    static struct line line;
+    struct { struct header header; char data[10]; } message = {
+        { { 'h', 'a', 'r', 'k' }, 3, 10 }, { 0 } };
+    line_open(&line, SOCK_STREAM);
+    pipes_open();
+    begin_receive(&line);
+    send_raw(line.from.fd, &message, 20, 3);
+    spin(5);
+    hark_cancel(&line.receiving.op);
+    await(&line.receiving);
+    ck_assert_result(&line.receiving, HARK_ECANCELED);
+    ck_assert_uint_eq(line.in.count, 3);
+    close_io(&line.to);
+    line.receiving = (struct probe){ 0 };
+    hark_recv_descriptors(&line.receiving.op, &line.to, &line.in, on_probe);
+    await(&line.receiving);
+    ck_assert_result(&line.receiving, HARK_EBADF);
+    ck_assert_uint_eq(line.in.count, 0);
+    pipes_close();
+    close_io(&line.from);
+    ck_assert_int_eq(open_descriptor_count(), line.open_before - 2);
+}
+END_TEST
+
 START_TEST(a_send_canceled_midway_goes_on)
 {
     static struct line line;
@@ -529,6 +556,7 @@ Suite *group_descriptors(void)
     CASE(suite, absurd_numbers_are_waited_for_and_not_believed);
     EACH_WIRE(suite, a_message_cut_off_leaves_nothing);
     CASE(suite, a_receive_canceled_midway_goes_on_and_loses_none);
+    CASE(suite, a_receive_that_would_go_on_after_the_close_drops_what_had_come);
     CASE(suite, a_send_canceled_midway_goes_on);
     EACH_KIND(suite, descriptors_wait_while_too_many_are_on_their_way);
     EACH_KIND(suite, the_end_of_the_peer_is_told);
