@@ -155,8 +155,8 @@ HARK_API void hark_nop(struct hark_op *op, struct hark_loop *loop, hark_done_fn 
 HARK_API void hark_hold(struct hark_loop *loop);
 HARK_API void hark_unhold(struct hark_loop *loop);
 
-/* Names the kernel interface that the loop runs on: "select", "poll", "epoll", "io_uring",
- * "iocp".
+/* Names the kernel interface that the loop runs on: "select", "poll", "epoll", "kqueue",
+ * "io_uring", "iocp".
  *
  * Thread any
  */
