@@ -641,6 +641,10 @@ MUTATIONS = [
              "look_at(process->pid) > 0;", "    bool is_kept = false;"),
     Mutation("child-closes-the-queue-of-an-end", 7, "kqueue", ["fork"], "src/loop/loop.c",
              "if (!io->is_not_inherited) (void)close", "(void)close"),
+    Mutation("number-beyond-the-limit-is-einval", 15, "epoll", ["spawn"],
+             "src/system/linux/child.c",
+             "        if (errno == EINVAL) errno = EMFILE; /* beyond this process's limit */\n",
+             ""),
     Mutation("child-has-all-descriptors", 15, "kqueue", ["spawn"], "src/system/bsd/child.c",
              "    mark_all();\n", ""),
 

@@ -123,8 +123,9 @@ struct hark_process_options {
  * process  zeroed or closed before.
  * Result   the child's pid, once the program runs; whatever kept it from that: HARK_ENOENT,
  *          HARK_EACCES, HARK_ENOEXEC, HARK_E2BIG, HARK_EPERM (of user or group), HARK_ENOTDIR,
- *          HARK_EBADF, HARK_EAGAIN (too many processes), HARK_ENOMEM, HARK_EMFILE, HARK_EINVAL: no
- *          argv, a pipe without io, a negative number, a batch file; HARK_ENOSYS: before Linux 5.4;
+ *          HARK_EBADF, HARK_EAGAIN (too many processes), HARK_ENOMEM, HARK_EMFILE (also: a number
+ *          that is beyond this program's limit), HARK_EINVAL: no argv, a pipe without io, a
+ *          negative number, a batch file; HARK_ENOSYS: before Linux 5.4;
  *          HARK_EOPNOTSUPP: what Windows does not have. Then no child
  *          is left, no SIGCHLD was raised (on the BSDs and macOS: none that this thread could take
  *          back, as another with a handler may have been faster), and process and ios are closed.

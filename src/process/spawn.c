@@ -2,6 +2,7 @@
  * the descriptors, the memory for all. What the child itself does stands in system/child.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,7 +121,8 @@ static int make_sources(struct plan *plan, struct hark_loop *loop)
     plan->child.highest = CHILD_FIRST_FREE - 1;
     for (size_t i = 0; i < options->fd_count; i++) {
         const struct hark_process_fd *fd = &options->fds[i];
-        if (fd->number > plan->child.highest) plan->child.highest = fd->number;
+        int number = fd->number < INT_MAX ? fd->number : INT_MAX - 1; /* no process has such */
+        if (number > plan->child.highest) plan->child.highest = number;
         int source = fd->number < 0 ? -EINVAL : make_source(loop, fd, &plan->is_made[i]);
         plan->child.sources[i] = source;
         if (source >= 0) continue;

@@ -19,7 +19,8 @@ struct child_plan {
     char *stack;                 /* CALL_CHILD_STACK_BYTES */
     const char **candidates;     /* paths of the program to try; ends with NULL */
     int *sources, *copies;       /* one for each descriptor of the child */
-    int highest;                 /* number of a descriptor, CHILD_FIRST_FREE - 1 at least */
+    int highest;                 /* number of a descriptor, CHILD_FIRST_FREE - 1 at least; there is
+                                  * one above it */
     volatile int error;          /* what kept the child from its exec */
 };
 

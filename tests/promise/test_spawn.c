@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -114,6 +115,9 @@ START_TEST(what_keeps_a_program_from_running_is_the_result_and_no_child_is_left)
     EXPECT_FAILURE(HARK_EBADF, .argv = cat, .fds = shut, .fd_count = 2);
     const struct hark_process_fd negative[] = { pipes[0], { .number = -1 } };
     EXPECT_FAILURE(HARK_EINVAL, .argv = cat, .fds = negative, .fd_count = 2);
+    const struct hark_process_fd beyond[] = { pipes[0], { .number = INT_MAX,
+                                              .source = HARK_PROCESS_NULL } };
+    EXPECT_FAILURE(HARK_EMFILE, .argv = cat, .fds = beyond, .fd_count = 2);
     const struct hark_process_fd no_io[] = { pipes[0], { .number = 1,
                                              .source = HARK_PROCESS_WRITES } };
     EXPECT_FAILURE(HARK_EINVAL, .argv = cat, .fds = no_io, .fd_count = 2);

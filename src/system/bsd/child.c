@@ -81,7 +81,9 @@ static bool place_descriptors(const struct child_plan *plan)
     const struct hark_process_options *options = plan->options;
     for (size_t i = 0; i < options->fd_count; i++) {
         plan->copies[i] = fcntl(plan->sources[i], F_DUPFD_CLOEXEC, plan->highest + 1);
-        if (plan->copies[i] < 0) return false;
+        if (plan->copies[i] >= 0) continue;
+        if (errno == EINVAL) errno = EMFILE; /* beyond this process's limit */
+        return false;
     }
     mark_all();
     for (size_t i = 0; i < options->fd_count; i++)
@@ -114,13 +116,13 @@ static int try_candidates(const struct child_plan *plan)
     return is_refused ? EACCES : errno;
 }
 
-/* Comes back with what kept it from exec. told: the pipe's end, out of the way of all numbers. */
-static int run(const struct child_plan *plan, int told)
+/* Comes back with what kept it from exec. */
+static int run(const struct child_plan *plan)
 {
     const struct hark_process_options *options = plan->options;
     sigset_t blocked;
     set_signals(options, &blocked); /* rule 2 */
-    bool is_prepared = told >= 0 && join_group(options) && place_descriptors(plan) &&
+    bool is_prepared = join_group(options) && place_descriptors(plan) &&
         become(options->user) &&
         (options->directory == NULL || chdir(options->directory) == 0) &&
         pthread_sigmask(SIG_SETMASK, &blocked, NULL) == 0;
@@ -129,7 +131,8 @@ static int run(const struct child_plan *plan, int told)
 
 _Noreturn static void be_child(const struct child_plan *plan, int told)
 {
-    int moved = fcntl(told, F_DUPFD_CLOEXEC, plan->highest + 1), error = run(plan, moved);
+    int moved = fcntl(told, F_DUPFD_CLOEXEC, plan->highest + 1); /* out of the way of all */
+    int error = moved >= 0 ? run(plan) : errno == EINVAL ? EMFILE : errno;
     int end = moved >= 0 ? moved : told;
     while (write(end, &error, sizeof error) < 0 && errno == EINTR) {}
     _exit(127);

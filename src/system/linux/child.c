@@ -102,7 +102,9 @@ IN_CHILD static bool place_descriptors(const struct child_plan *plan)
     for (size_t i = 0; i < options->fd_count; i++) {
         plan->copies[i] = (int)syscall(SYS_fcntl, plan->sources[i], F_DUPFD_CLOEXEC,
                                        plan->highest + 1);
-        if (plan->copies[i] < 0) return false;
+        if (plan->copies[i] >= 0) continue;
+        if (errno == EINVAL) errno = EMFILE; /* beyond this process's limit */
+        return false;
     }
     if (syscall(SYS_close_range, CHILD_FIRST_FREE, ~0U, CLOEXEC_RANGE) != 0) mark_one_by_one();
     for (size_t i = 0; i < options->fd_count; i++)
