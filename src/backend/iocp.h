@@ -1,6 +1,7 @@
 /* Completion ports: what their files share. iocp.c works the port, iocp_socket.c starts and
- * completes the ops of sockets, iocp_ready.c waits until a socket is ready, iocp_pipe.c has the
- * ops of pipes, iocp_object.c waits until a timer or a process is signaled.
+ * completes the ops of sockets, iocp_datagram.c those of datagrams, iocp_ready.c waits until a
+ * socket is ready, iocp_pipe.c has the ops of pipes, iocp_object.c waits until a timer or a process
+ * is signaled.
  *
  * What the kernel writes to while an op is with it (an OVERLAPPED and its like) lies in a request,
  * one for each side of an io, allocated when the io is adopted: so no op allocates. The op's own
@@ -15,6 +16,7 @@
 #include <windows.h>
 
 #include "backend/backend.h"
+#include "backend/sys.h"
 
 /* What the device of Winsock takes: see iocp_ready.c. */
 struct iocp_poll {
@@ -115,8 +117,31 @@ void iocp_cancel(struct backend *backend, struct hark_op *op);
 /* The last error of Windows, as the number that an op ends with. */
 int64_t iocp_number_of(DWORD error);
 
-/* iocp_socket.c */
+static inline SOCKET iocp_socket_of(const struct hark_op *op) { return (SOCKET)op->on.io->fd; }
+
+static inline ULONG iocp_short_len(size_t len) { return (ULONG)sys_short_len(len); }
+
+static inline OVERLAPPED *iocp_fresh(struct iocp_request *request)
+{
+    request->overlapped = (OVERLAPPED){ 0 };
+    request->flags = 0;
+    return &request->overlapped;
+}
+
+/* 0, or Winsock's error of the call that gave result. */
+static inline int iocp_last_error(int result) { return result == 0 ? 0 : WSAGetLastError(); }
+
+/* iocp_socket.c; ends an op of a socket by Winsock's error. */
 extern const struct iocp_kind iocp_sockets;
+void iocp_fail(struct backend *backend, struct hark_op *op, int error);
+
+/* iocp_datagram.c */
+void iocp_start_recv_datagram(struct backend *backend, struct hark_op *op);
+void iocp_received_datagram(struct backend *backend, struct hark_op *op, int error, DWORD n);
+void iocp_start_sendto(struct backend *backend, struct hark_op *op);
+void iocp_sent_datagram(struct backend *backend, struct hark_op *op, int error);
+void iocp_send_batch_on(struct backend *backend, struct hark_op *op);
+void iocp_sent_of_batch(struct backend *backend, struct hark_op *op, int error);
 
 /* iocp_pipe.c; the packet of a piece that was left. */
 extern const struct iocp_kind iocp_pipes;

@@ -8,26 +8,12 @@
 #include "backend/iocp.h"
 
 #include <errno.h>
-#include <hark/datagram.h>
 
 #include "backend/sys.h"
 #include "base/check.h"
 #include "base/limits.h"
 
 enum { PIECE_BYTES = 256 * 1024, ACCEPT_TRIES = 64 };
-
-static SOCKET socket_of(const struct hark_op *op) { return (SOCKET)op->on.io->fd; }
-
-static ULONG short_len(size_t len) { return (ULONG)sys_short_len(len); }
-
-static OVERLAPPED *fresh(struct iocp_request *request)
-{
-    request->overlapped = (OVERLAPPED){ 0 };
-    request->flags = 0;
-    return &request->overlapped;
-}
-
-static int last_error(int result) { return result == 0 ? 0 : WSAGetLastError(); }
 
 static void complete(struct backend *backend, struct hark_op *op, int error, DWORD n);
 
@@ -41,7 +27,7 @@ static int64_t number_of(const struct hark_op *op, int error)
     return error > WSABASEERR ? -error : -EIO;
 }
 
-static void fail(struct backend *backend, struct hark_op *op, int error)
+void iocp_fail(struct backend *backend, struct hark_op *op, int error)
 {
     backend_finish(backend, op, number_of(op, error));
 }
@@ -53,7 +39,7 @@ static void fail_stream(struct backend *backend, struct hark_op *op, int error)
     bool is_reset = error == WSAECONNRESET || error == WSAECONNABORTED || error == WSAENETRESET;
     bool is_told = socket->is_reset && socket->type == SOCK_STREAM && op_side(op) == SIDE_WRITE;
     if (is_reset) socket->is_reset = true;
-    fail(backend, op, is_reset && is_told ? WSAESHUTDOWN : error);
+    iocp_fail(backend, op, is_reset && is_told ? WSAESHUTDOWN : error);
 }
 
 /* hark_shutdown() has ended what it interrupts, or what comes after it: as an end of stream. */
@@ -69,10 +55,10 @@ static bool is_end(struct backend *backend, const struct hark_op *op, int error)
 static void start_recv(struct backend *backend, struct hark_op *op)
 {
     struct iocp_request *request = iocp_request_of(backend, op);
-    WSABUF slice = { short_len(op->u.buf.len), op->u.buf.base };
+    WSABUF slice = { iocp_short_len(op->u.buf.len), op->u.buf.base };
     DWORD n = 0;
-    int error = last_error(WSARecv(socket_of(op), &slice, 1, &n, &request->flags, fresh(request),
-                                   NULL));
+    int error = iocp_last_error(WSARecv(iocp_socket_of(op), &slice, 1, &n, &request->flags,
+                                        iocp_fresh(request), NULL));
     if (!iocp_is_pending(request, op, error)) complete(backend, op, error, n);
 }
 
@@ -117,13 +103,13 @@ static void recv_into_pool(struct backend *backend, struct hark_op *op)
         return;
     }
     char *buffer = pool_buffer(pool, pool->free_list[--pool->free_count]);
-    WSABUF slice = { short_len(pool->bytes), buffer };
+    WSABUF slice = { iocp_short_len(pool->bytes), buffer };
     DWORD n = 0;
     pool->out_count++;
     op->u.pool.data = buffer;
     request->has_buffer = true;
-    int error = last_error(WSARecv(socket_of(op), &slice, 1, &n, &request->flags, fresh(request),
-                                   NULL));
+    int error = iocp_last_error(WSARecv(iocp_socket_of(op), &slice, 1, &n, &request->flags,
+                                        iocp_fresh(request), NULL));
     if (!iocp_is_pending(request, op, error)) received_into_pool(backend, op, error, n);
 }
 
@@ -150,8 +136,8 @@ static void start_pool(struct backend *backend, struct hark_op *op)
         iocp_poll(backend, op);
         return;
     }
-    int error = last_error(WSARecv(socket_of(op), &nothing, 1, &n, &request->flags,
-                                   fresh(request), NULL));
+    int error = iocp_last_error(WSARecv(iocp_socket_of(op), &nothing, 1, &n, &request->flags,
+                                        iocp_fresh(request), NULL));
     if (!iocp_is_pending(request, op, error)) pool_is_ready(backend, op, error);
 }
 
@@ -168,12 +154,12 @@ static bool is_connection_gone(int error)
 static bool accepted(struct backend *backend, struct hark_op *op, int error)
 {
     struct iocp_socket *socket = iocp_request_of(backend, op)->socket;
-    SOCKET listener = socket_of(op), connection = socket->accepted;
+    SOCKET listener = iocp_socket_of(op), connection = socket->accepted;
     socket->accepted = INVALID_SOCKET;
     if (error != 0) (void)closesocket(connection); /* it never became one */
     if (is_connection_gone(error) && !op_is_asked_to_end(op)) return false;
     if (error != 0) {
-        fail(backend, op, error);
+        iocp_fail(backend, op, error);
         return true;
     }
     (void)setsockopt((int)connection, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, &listener,
@@ -199,7 +185,7 @@ static void start_accept(struct backend *backend, struct hark_op *op)
     struct iocp_request *request = iocp_request_of(backend, op);
     struct iocp_socket *socket = request->socket;
     if (!listens(socket, op->on.io->fd)) {
-        fail(backend, op, WSAEINVAL);
+        iocp_fail(backend, op, WSAEINVAL);
         return;
     }
     for (int tries = 0; tries < ACCEPT_TRIES; tries++) {
@@ -209,14 +195,15 @@ static void start_accept(struct backend *backend, struct hark_op *op)
             return;
         }
         if (fd < 0) {
-            fail(backend, op, -fd);
+            iocp_fail(backend, op, -fd);
             return;
         }
         DWORD n = 0;
         socket->accepted = (SOCKET)fd;
-        bool is_done = iocp->accept_ex(socket_of(op), (SOCKET)fd, socket->addresses, 0,
-                                    IOCP_ADDRESS_BYTES, IOCP_ADDRESS_BYTES, &n, fresh(request));
-        int error = last_error(is_done ? 0 : -1);
+        bool is_done = iocp->accept_ex(iocp_socket_of(op), (SOCKET)fd, socket->addresses, 0,
+                                       IOCP_ADDRESS_BYTES, IOCP_ADDRESS_BYTES, &n,
+                                       iocp_fresh(request));
+        int error = iocp_last_error(is_done ? 0 : -1);
         if (iocp_is_pending(request, op, error) || accepted(backend, op, error)) return;
     }
     backend_pause(backend, op, EAGAIN); /* a flood of those that go at once */
@@ -228,10 +215,10 @@ static void connect_datagrams(struct backend *backend, struct hark_op *op)
 {
     BOOL is_on = TRUE; /* one peer: what it does not take is this socket's matter again */
     DWORD n;
-    SOCKET socket = socket_of(op);
-    int error = last_error((connect)(socket, op->u.peer.addr, (int)op->u.peer.len));
+    SOCKET socket = iocp_socket_of(op);
+    int error = iocp_last_error((connect)(socket, op->u.peer.addr, (int)op->u.peer.len));
     if (error != 0) {
-        fail(backend, op, error);
+        iocp_fail(backend, op, error);
         return;
     }
     (void)WSAIoctl(socket, _WSAIOW(IOC_VENDOR, 12), &is_on, sizeof is_on, NULL, 0, &n, NULL, NULL);
@@ -241,7 +228,7 @@ static void connect_datagrams(struct backend *backend, struct hark_op *op)
 static void connected(struct backend *backend, struct hark_op *op, int error)
 {
     if (error != 0) {
-        fail(backend, op, error);
+        iocp_fail(backend, op, error);
         return;
     }
     (void)setsockopt(op->on.io->fd, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0); /* it is so */
@@ -264,14 +251,14 @@ static void start_connect(struct backend *backend, struct hark_op *op)
         return;
     }
     int len = any.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    int error = last_error((bind)(socket_of(op), (struct sockaddr *)&any, len));
+    int error = iocp_last_error((bind)(iocp_socket_of(op), (struct sockaddr *)&any, len));
     if (error != 0 && error != WSAEINVAL) {
-        fail(backend, op, error);
+        iocp_fail(backend, op, error);
         return;
     }
-    bool is_done = iocp->connect_ex(socket_of(op), op->u.peer.addr, (int)op->u.peer.len, NULL, 0,
-                                    &n, fresh(request));
-    error = last_error(is_done ? 0 : -1);
+    bool is_done = iocp->connect_ex(iocp_socket_of(op), op->u.peer.addr, (int)op->u.peer.len,
+                                    NULL, 0, &n, iocp_fresh(request));
+    error = iocp_last_error(is_done ? 0 : -1);
     if (!iocp_is_pending(request, op, error)) connected(backend, op, error);
 }
 
@@ -316,8 +303,8 @@ static void send_on(struct backend *backend, struct hark_op *op)
     WSABUF slices[LIMIT_IOVECS];
     for (;;) { /* each round moves bytes, or ends */
         DWORD count = gather(op, slices), n = 0;
-        int error = count == 0 ? 0 : last_error(WSASend(socket_of(op), slices, count, &n, 0,
-                                                        fresh(request), NULL));
+        int error = count == 0 ? 0 : iocp_last_error(WSASend(iocp_socket_of(op), slices, count,
+                                                             &n, 0, iocp_fresh(request), NULL));
         if (count != 0 && iocp_is_pending(request, op, error)) return;
         bool is_all = error == 0 && is_all_sent(op, n);
         if (error != 0) fail_stream(backend, op, error);
@@ -349,129 +336,8 @@ static void start_ready(struct backend *backend, struct hark_op *op)
 static void is_ready(struct backend *backend, struct hark_op *op, int error)
 {
     bool has_ended = op->kind == OP_READ_READY && is_end(backend, op, error);
-    if (error != 0 && !has_ended) fail(backend, op, error);
+    if (error != 0 && !has_ended) iocp_fail(backend, op, error);
     else backend_finish(backend, op, 0);
-}
-
-/* Datagrams. */
-
-/* What Winsock says in other words than all others. */
-static int datagram_error(int error)
-{
-    if (error == WSAECONNRESET || error == WSAENETRESET) return WSAECONNREFUSED;
-    return error == WSAENOTCONN ? WSAEDESTADDRREQ : error;
-}
-
-static void start_recv_datagram(struct backend *backend, struct hark_op *op)
-{
-    struct iocp_request *request = iocp_request_of(backend, op);
-    bool is_batch = op->kind == OP_RECV_BATCH;
-    struct hark_datagram *one = op->u.dgram.datagram;
-    struct hark_datagram_batch *batch = op->u.batch.batch;
-    WSABUF slice = { short_len(is_batch ? batch->room_bytes : one->len),
-                     is_batch ? batch->arena : one->data };
-    struct sockaddr_storage *peer = is_batch ? &batch->packets[0].peer : &one->peer;
-    DWORD n = 0;
-    request->peer_len = sizeof *peer;
-    int error = last_error(WSARecvFrom(socket_of(op), &slice, 1, &n, &request->flags,
-                                       (struct sockaddr *)peer, &request->peer_len,
-                                       fresh(request), NULL));
-    if (!iocp_is_pending(request, op, error)) complete(backend, op, error, n);
-}
-
-static void received_datagram(struct backend *backend, struct hark_op *op, int error, DWORD n)
-{
-    struct iocp_request *request = iocp_request_of(backend, op);
-    bool is_truncated = error == WSAEMSGSIZE;
-    if (error != 0 && !is_truncated) {
-        fail(backend, op, datagram_error(error));
-        return;
-    }
-    if (op->kind == OP_RECVFROM) {
-        struct hark_datagram *datagram = op->u.dgram.datagram;
-        datagram->peer_len = request->peer_len;
-        datagram->is_truncated = is_truncated;
-        backend_finish(backend, op, is_truncated ? (int64_t)datagram->len : n);
-        return;
-    }
-    struct hark_datagram_batch *batch = op->u.batch.batch;
-    struct hark_packet *packet = &batch->packets[0];
-    packet->data = batch->arena;
-    packet->len = is_truncated ? batch->room_bytes : n;
-    packet->peer_len = request->peer_len;
-    packet->is_truncated = is_truncated;
-    packet->segment_bytes = packet->interface = 0;
-    packet->time_ns = 0;
-    packet->destination.family = AF_UNSPEC;
-    backend_finish(backend, op, 1);
-}
-
-static int send_datagram(struct hark_op *op, struct iocp_request *request, WSABUF slice,
-                         const struct sockaddr_storage *peer, socklen_t peer_len)
-{
-    DWORD n = 0;
-    const struct sockaddr *to = peer_len != 0 ? (const struct sockaddr *)peer : NULL;
-    int error = last_error(WSASendTo(socket_of(op), &slice, 1, &n, 0, to, peer_len,
-                                     fresh(request), NULL));
-    return error == WSAEINVAL && to == NULL ? WSAENOTCONN : error; /* it has no name */
-}
-
-static void start_sendto(struct backend *backend, struct hark_op *op)
-{
-    struct iocp_request *request = iocp_request_of(backend, op);
-    struct hark_datagram *datagram = op->u.dgram.datagram;
-    WSABUF slice = { short_len(datagram->len), datagram->data };
-    int error = send_datagram(op, request, slice, &datagram->peer, datagram->peer_len);
-    if (!iocp_is_pending(request, op, error)) complete(backend, op, error, slice.len);
-}
-
-static void sent_datagram(struct backend *backend, struct hark_op *op, int error)
-{
-    if (error != 0) fail(backend, op, datagram_error(error));
-    else backend_finish(backend, op, (int64_t)op->u.dgram.datagram->len);
-}
-
-static WSABUF next_of_batch(const struct hark_op *op)
-{
-    const struct hark_packet *packet = &op->u.batch.batch->packets[op->u.batch.moved];
-    size_t rest = packet->len - op->u.batch.offset, step = packet->segment_bytes;
-    size_t len = step != 0 && step < rest ? step : rest;
-    return (WSABUF){ short_len(len), (char *)packet->data + op->u.batch.offset };
-}
-
-static void move_on_in_batch(struct hark_op *op)
-{
-    op->u.batch.offset += next_of_batch(op).len;
-    if (op->u.batch.offset < op->u.batch.batch->packets[op->u.batch.moved].len) return;
-    op->u.batch.moved++;
-    op->u.batch.offset = 0;
-}
-
-static void send_batch_on(struct backend *backend, struct hark_op *op)
-{
-    struct iocp_request *request = iocp_request_of(backend, op);
-    struct hark_datagram_batch *batch = op->u.batch.batch;
-    while (op->u.batch.moved < batch->count) { /* each round moves a datagram, or ends */
-        const struct hark_packet *packet = &batch->packets[op->u.batch.moved];
-        int error = send_datagram(op, request, next_of_batch(op), &packet->peer,
-                                  packet->peer_len);
-        if (iocp_is_pending(request, op, error)) return;
-        if (error != 0) {
-            fail(backend, op, datagram_error(error));
-            return;
-        }
-        move_on_in_batch(op);
-    }
-    backend_finish(backend, op, op->u.batch.moved);
-}
-
-static void sent_of_batch(struct backend *backend, struct hark_op *op, int error)
-{
-    if (error == 0) move_on_in_batch(op);
-    bool is_all = op->u.batch.moved == op->u.batch.batch->count;
-    if (error != 0) fail(backend, op, datagram_error(error));
-    else if (op_is_asked_to_end(op) && !is_all) backend_finish(backend, op, -ECANCELED);
-    else send_batch_on(backend, op);
 }
 
 /* Winsock leaves a receive that waits as it is. */
@@ -479,9 +345,9 @@ static void shut_down(struct backend *backend, struct hark_op *op)
 {
     struct iocp_socket *socket = iocp_request_of(backend, op)->socket;
     struct iocp_request *reading = &socket->requests[SIDE_READ];
-    int error = last_error(shutdown(socket_of(op), op->u.shutdown.how));
+    int error = iocp_last_error(shutdown(iocp_socket_of(op), op->u.shutdown.how));
     if (error != 0) {
-        fail(backend, op, error);
+        iocp_fail(backend, op, error);
         return;
     }
     if (op->u.shutdown.how != SHUT_WR) {
@@ -496,12 +362,12 @@ static void start(struct backend *backend, struct hark_op *op)
     switch (op->kind) {
     case OP_RECV: case OP_READ: start_recv(backend, op); break;
     case OP_RECV_POOL: start_pool(backend, op); break;
-    case OP_RECVFROM: case OP_RECV_BATCH: start_recv_datagram(backend, op); break;
+    case OP_RECVFROM: case OP_RECV_BATCH: iocp_start_recv_datagram(backend, op); break;
     case OP_ACCEPT: case OP_ACCEPT_ONE: start_accept(backend, op); break;
     case OP_READ_READY: case OP_WRITE_READY: case OP_SEND_FILE: start_ready(backend, op); break;
     case OP_SEND: case OP_SENDV: case OP_WRITE: send_on(backend, op); break;
-    case OP_SENDTO: start_sendto(backend, op); break;
-    case OP_SEND_BATCH: send_batch_on(backend, op); break;
+    case OP_SENDTO: iocp_start_sendto(backend, op); break;
+    case OP_SEND_BATCH: iocp_send_batch_on(backend, op); break;
     case OP_CONNECT: start_connect(backend, op); break;
     case OP_SHUTDOWN: shut_down(backend, op); break;
     case OP_RECV_NOTHING: backend_finish(backend, op, 0); break;
@@ -518,13 +384,13 @@ static void complete(struct backend *backend, struct hark_op *op, int error, DWO
         if (request->has_buffer) received_into_pool(backend, op, error, n);
         else pool_is_ready(backend, op, error);
         break;
-    case OP_RECVFROM: case OP_RECV_BATCH: received_datagram(backend, op, error, n); break;
+    case OP_RECVFROM: case OP_RECV_BATCH: iocp_received_datagram(backend, op, error, n); break;
     case OP_ACCEPT: case OP_ACCEPT_ONE:
         if (!accepted(backend, op, error)) start_accept(backend, op);
         break;
     case OP_SEND: case OP_SENDV: case OP_WRITE: sent(backend, op, error, n); break;
-    case OP_SENDTO: sent_datagram(backend, op, error); break;
-    case OP_SEND_BATCH: sent_of_batch(backend, op, error); break;
+    case OP_SENDTO: iocp_sent_datagram(backend, op, error); break;
+    case OP_SEND_BATCH: iocp_sent_of_batch(backend, op, error); break;
     case OP_CONNECT: connected(backend, op, error); break;
     default: is_ready(backend, op, error);
     }
