@@ -96,7 +96,8 @@ enum hark_datagram_option {
 
 /* Sets an option of a datagram socket; the first three are for hark_recv_batch().
  *
- * Result 0; HARK_EOPNOTSUPP or HARK_ENOSYS: not on this kind of socket, not by this kernel;
+ * Result 0; HARK_EOPNOTSUPP or HARK_ENOSYS: not on this kind of socket, not by this kernel (by
+ *        Windows neither times nor segments; destinations if the socket's provider can);
  *        HARK_EINVAL, HARK_EADDRNOTAVAIL: no such value, no such interface; HARK_EBADF.
  * Thread loop
  */

@@ -37,16 +37,10 @@ bool iocp_is_pending(struct iocp_request *request, struct hark_op *op, int error
 int64_t iocp_number_of(DWORD error) { return -(CALL_WINDOWS_ERRORS + (int64_t)error); }
 
 /* The functions that Winsock does not export. 0 or its error. */
-static int load(struct iocp *iocp, SOCKET any)
+static int load(struct iocp *iocp, int any)
 {
-    GUID accept = WSAID_ACCEPTEX, connect = WSAID_CONNECTEX;
-    DWORD n;
-    if (WSAIoctl(any, SIO_GET_EXTENSION_FUNCTION_POINTER, &accept, sizeof accept, &iocp->accept_ex,
-                 sizeof iocp->accept_ex, &n, NULL, NULL) != 0) return WSAGetLastError();
-    if (WSAIoctl(any, SIO_GET_EXTENSION_FUNCTION_POINTER, &connect, sizeof connect,
-                 &iocp->connect_ex, sizeof iocp->connect_ex, &n, NULL, NULL) != 0)
-        return WSAGetLastError();
-    return 0;
+    int error = call_extension(any, (GUID)WSAID_ACCEPTEX, &iocp->accept_ex);
+    return error != 0 ? error : call_extension(any, (GUID)WSAID_CONNECTEX, &iocp->connect_ex);
 }
 
 static int open_all(struct iocp *iocp)
@@ -55,7 +49,7 @@ static int open_all(struct iocp *iocp)
     if (iocp->port == NULL) return (int)GetLastError();
     int fd = sys_socket(AF_INET, SOCK_STREAM, 0, false);
     if (fd < 0) return -fd;
-    int error = load(iocp, (SOCKET)fd);
+    int error = load(iocp, fd);
     (void)sys_close(fd); /* new and unused: nothing can be lost */
     return error != 0 ? error : iocp_open_device(iocp);
 }

@@ -27,7 +27,16 @@ struct iocp_poll {
     LONG status;
 };
 
-enum { IOCP_ADDRESS_BYTES = sizeof(struct sockaddr_storage) + 16, IOCP_PIECE_BYTES = 4096 };
+enum {
+    IOCP_ADDRESS_BYTES = sizeof(struct sockaddr_storage) + 16, IOCP_PIECE_BYTES = 4096,
+    IOCP_CONTROL_BYTES = 256, /* destinations, and what else the program has asked for by itself */
+};
+
+/* A datagram that is to bring more than its bytes and its sender. */
+struct iocp_message {
+    WSAMSG head;
+    _Alignas(WSACMSGHDR) char control[IOCP_CONTROL_BYTES];
+};
 
 /* What an io leads to: how its ops are done. */
 struct iocp_kind {
@@ -44,6 +53,7 @@ struct iocp_request {
     struct hark_op *op;         /* NULL: nothing is with the kernel, or a piece without an op */
     bool is_poll;               /* it is with the device, not with the socket */
     bool has_buffer;            /* of a pool: bytes go to op->u.pool.data */
+    bool has_message;           /* of a datagram: it is received by socket->message */
     atomic_bool is_signaled;    /* of an object: a packet comes, or has come */
     HANDLE wait, port;          /* of an object; no wait: none is under way */
     DWORD flags;                /* of a receive: written by the kernel */
@@ -82,7 +92,11 @@ struct iocp_socket {
     bool skips;                 /* success at once sends no packet */
     SOCKET base;                /* below all that providers put in front */
     SOCKET accepted;            /* the connection that an accept is to become */
-    char addresses[2 * IOCP_ADDRESS_BYTES];
+    LPFN_WSARECVMSG recv_message; /* of its provider; NULL: not asked for yet */
+    union {
+        char addresses[2 * IOCP_ADDRESS_BYTES]; /* of that connection */
+        struct iocp_message message;
+    };
 };
 
 /* A place for one; the free ones are a chain. */

@@ -12,4 +12,8 @@ struct address { struct sockaddr_storage any; socklen_t len; };
  * machine lacks IPv6. */
 bool open_bound(struct hark_io *io, enum flavour flavour, struct address *address);
 
+/* An IPv6 socket that hears of IPv4, too, at any address and a free port, which takes the place of
+ * that in address; false, with a reason, if this machine has none. */
+bool open_for_both(struct hark_io *io, struct address *address);
+
 #endif

@@ -462,7 +462,37 @@ START_TEST(packets_tell_where_they_went)
         ck_assert_int_eq(packet->destination.family, AF_INET6);
         ck_assert(IN6_IS_ADDR_LOOPBACK(&packet->destination.v6.sin6_addr));
     }
+    ck_assert_int_eq(hark_datagram_set(&pair.to, HARK_DESTINATIONS, 0), 0);
+    begin_send(&pair);
+    receive(&pair);
+    ck_assert_uint_eq(packet->interface, 0);
+    ck_assert_int_eq(packet->destination.family, AF_UNSPEC);
     pair_close(&pair);
+}
+END_TEST
+
+START_TEST(a_socket_of_both_families_tells_destinations_of_either)
+{
+    struct pair pair;
+    if (_i == UNIX_DGRAM || !pair_open(&pair, (enum flavour)_i)) return;
+    close_io(&pair.to);
+    bool is_there = open_for_both(&pair.to, &pair.to_address);
+    if (is_there) {
+        ck_assert_int_eq(hark_datagram_set(&pair.to, HARK_DESTINATIONS, 1), 0);
+        put(&pair, 1);
+        pair.out[0].len = 11;
+        pair.got.room_bytes = 10; /* what is cut tells it all the same */
+        begin_send(&pair);
+        receive(&pair);
+        ck_assert(pair.in[0].is_truncated);
+        ck_assert_uint_ne(pair.in[0].interface, 0);
+        ck_assert_int_eq(pair.in[0].destination.family, AF_INET6);
+        ck_assert_mem_eq(&pair.in[0].destination.v6.sin6_addr,
+                         _i == UDP6 ? "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1"
+                                    : "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1", 16);
+    }
+    if (is_there) close_io(&pair.to);
+    close_io(&pair.from);
 }
 END_TEST
 
@@ -559,6 +589,7 @@ Suite *group_batch(void)
     CASE(suite, segments_of_a_packet_are_its_datagrams);
     EACH_FLAVOUR(suite, packets_tell_when_they_came);
     EACH_FLAVOUR(suite, packets_tell_where_they_went);
+    EACH_FLAVOUR(suite, a_socket_of_both_families_tells_destinations_of_either);
     CASE(suite, descriptors_that_nobody_asked_for_are_closed);
     CASE(suite, options_of_the_wrong_kind_or_value_are_refused);
     CASE(suite, a_fiber_waits_for_a_batch);

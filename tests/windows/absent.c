@@ -174,8 +174,6 @@ static const struct row rows[] = {
     { "batch", "connected_batch_hears_of_nobody",
       "what a datagram meets, which hark turns off on Windows" },
     { "batch", "packets_tell_when_they_came", "arrival times, which are not there on Windows" },
-    { "batch", "packets_tell_where_they_went",
-      "destinations, which are not there on Windows yet" },
     { "batch", "descriptors_that_nobody_asked_for_are_closed",
       "descriptors in messages, which Windows lacks" },
     { "time", "signals_make_no_timer_early_and_no_run_fail",

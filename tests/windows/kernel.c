@@ -304,12 +304,11 @@ START_TEST(a_pipe_is_closed_while_a_piece_is_under_way)
 }
 END_TEST
 
-START_TEST(datagrams_bring_their_bytes_and_their_sender_only)
+START_TEST(datagrams_tell_no_times_and_are_not_joined)
 {
     struct hark_io io = { 0 };
     ck_assert_int_eq(hark_socket(&io, loop, AF_INET, SOCK_DGRAM, 0), 0);
     ck_assert_int_eq(hark_datagram_set(&io, HARK_ARRIVAL_TIMES, 1), HARK_EOPNOTSUPP);
-    ck_assert_int_eq(hark_datagram_set(&io, HARK_DESTINATIONS, 1), HARK_EOPNOTSUPP);
     ck_assert_int_eq(hark_datagram_set(&io, HARK_SEGMENTS, 1), HARK_EOPNOTSUPP);
     ck_assert(!hark_has_segments(&io));
     close_io(&io);
@@ -324,6 +323,42 @@ static int64_t look_up(const char *name, enum hark_dns_type type)
     answer = (struct hark_dns_answer){ .records = records, .room_count = 8 };
     return RESULT(hark_resolve, name, type, &answer);
 }
+
+/* Linked in front of Winsock's: see CMakeLists.txt. */
+extern __typeof__(WSAIoctl) *__real___imp_WSAIoctl, *__wrap___imp_WSAIoctl;
+static bool lacks_extensions;
+
+static int WSAAPI ioctl_of_a_provider(SOCKET socket, DWORD code, void *in, DWORD in_bytes,
+                                      void *out, DWORD out_bytes, DWORD *n, OVERLAPPED *one,
+                                      LPWSAOVERLAPPED_COMPLETION_ROUTINE done)
+{
+    if (!lacks_extensions || code != SIO_GET_EXTENSION_FUNCTION_POINTER)
+        return __real___imp_WSAIoctl(socket, code, in, in_bytes, out, out_bytes, n, one, done);
+    WSASetLastError(WSAEINVAL);
+    return SOCKET_ERROR;
+}
+
+__typeof__(WSAIoctl) *__wrap___imp_WSAIoctl = ioctl_of_a_provider;
+
+START_TEST(destinations_are_refused_where_the_provider_cannot_tell_them)
+{
+    struct hark_io io = { 0 };
+    struct hark_packet packet;
+    char byte_of_room[1];
+    struct hark_datagram_batch batch = { &packet, 1, byte_of_room, sizeof byte_of_room };
+    ck_assert_int_eq(hark_socket(&io, loop, AF_INET, SOCK_DGRAM, 0), 0);
+    lacks_extensions = true;
+    ck_assert_int_eq(hark_datagram_set(&io, HARK_DESTINATIONS, 1), HARK_EOPNOTSUPP);
+    lacks_extensions = false;
+    ck_assert_int_eq(hark_datagram_set(&io, HARK_DESTINATIONS, 1), 0);
+    lacks_extensions = true; /* gone in between */
+    probe = (struct probe){ 0 };
+    hark_recv_batch(&probe.op, &io, &batch, on_probe);
+    await(&probe);
+    ck_assert_result(&probe, HARK_EOPNOTSUPP);
+    close_io(&io);
+}
+END_TEST
 
 START_TEST(names_are_asked_of_windows_on_the_pool)
 {
@@ -483,7 +518,8 @@ Suite *group_kernel(void)
     CASE(suite, an_empty_write_is_no_end_and_a_long_message_is_read_in_parts);
     CASE(suite, a_pipe_tells_when_it_can_be_read_and_not_when_written);
     BARE_CASE(suite, a_pipe_is_closed_while_a_piece_is_under_way);
-    CASE(suite, datagrams_bring_their_bytes_and_their_sender_only);
+    CASE(suite, datagrams_tell_no_times_and_are_not_joined);
+    CASE(suite, destinations_are_refused_where_the_provider_cannot_tell_them);
     CASE(suite, names_are_asked_of_windows_on_the_pool);
     CASE(suite, a_name_that_nobody_has_is_told_by_its_error);
     CASE(suite, events_of_the_console_are_signals);

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <mswsock.h>
+
 /* Winsock's numbers begin at 10,000, where errno never comes. Those of Windows itself are told
  * above both, as in an HRESULT: 0x70000 is added. */
 enum { CALL_WINDOWS_ERRORS = 0x70000 };
@@ -69,10 +71,17 @@ static inline ssize_t call_splice(int from, int to, size_t len)
     return -1;
 }
 
-/* What brings something with a datagram wants another call for receiving. */
+/* What brings something with a datagram wants another call for receiving, which not every provider
+ * has. Times (SIO_TIMESTAMPING, since Windows 11) are of the performance counter or of a card's own
+ * clock, and not of CLOCK_REALTIME; wine 8 has none, so that nothing here could be tried. */
 enum {
-    CALL_UDP_GRO = -1, CALL_TIMES = -1, CALL_DESTINATION_V4 = -1, CALL_DESTINATION_V6 = -1,
+    CALL_UDP_GRO = -1, CALL_TIMES = -1,
+    CALL_DESTINATION_V4 = IP_PKTINFO, CALL_DESTINATION_V6 = IPV6_PKTINFO,
 };
+
+/* Fills in the pointer at call: a function of the socket's provider that Winsock does not export.
+ * 0, or Winsock's error. */
+int call_extension(int fd, GUID name, void *call);
 
 struct call_peer { pid_t pid; uid_t uid; gid_t gid; };
 

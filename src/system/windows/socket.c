@@ -51,6 +51,27 @@ int system_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
     return result;
 }
 
+int call_extension(int fd, GUID name, void *call)
+{
+    DWORD n;
+    int result = WSAIoctl(socket_of(fd), SIO_GET_EXTENSION_FUNCTION_POINTER, &name, sizeof name,
+                          call, sizeof(void (*)(void)), &n, NULL, NULL);
+    return result == 0 ? 0 : WSAGetLastError();
+}
+
+/* A socket of both families wants each asked for; one of IPv6 only may refuse the other. */
+static int want_destinations(int fd, int level, const void *value, socklen_t len)
+{
+    LPFN_WSARECVMSG receive;
+    if (call_extension(fd, (GUID)WSAID_WSARECVMSG, &receive) != 0) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    if (level == IPPROTO_IPV6)
+        (void)(setsockopt)(socket_of(fd), IPPROTO_IP, IP_PKTINFO, value, len);
+    return answer((setsockopt)(socket_of(fd), level, IP_PKTINFO, value, len));
+}
+
 /* SO_REUSEADDR lets another program take a port that is in use; what POSIX means by the name is
  * how Windows is anyway. Only that it keeps others away is asked for. */
 int system_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
@@ -61,6 +82,9 @@ int system_setsockopt(int fd, int level, int name, const void *value, socklen_t 
         DWORD index = htonl((u_long)request->imr_ifindex);
         return answer((setsockopt)(socket_of(fd), level, name, (char *)&index, sizeof index));
     }
+    bool wants_destinations = (level == IPPROTO_IP && name == IP_PKTINFO) ||
+                              (level == IPPROTO_IPV6 && name == IPV6_PKTINFO);
+    if (wants_destinations) return want_destinations(fd, level, value, len);
     return answer((setsockopt)(socket_of(fd), level, name, value, len));
 }
 

@@ -7,10 +7,6 @@
 
 enum { SO_TIMESTAMPNS = 0x7f01, UDP_GRO = 0x7f02 };
 
-#undef IP_PKTINFO /* it is there, but what it brings wants another call for receiving */
-#undef IPV6_RECVPKTINFO
-enum { IP_PKTINFO = 0x7f03, IPV6_RECVPKTINFO = 0x7f03 };
-
 /* As Linux has it; the seam hands on what Winsock takes. */
 struct ip_mreqn { struct in_addr imr_multiaddr, imr_address; int imr_ifindex; };
 
