@@ -208,8 +208,8 @@ HARK_API void hark_stream_water(struct hark_op *op, struct hark_stream *stream,
 HARK_API void hark_stream_end(struct hark_op *op, struct hark_stream *stream, hark_done_fn *done);
 
 /* Moves all bytes of one stream into another until the end, no faster than `to` takes them: by
- * splice(2) where both are sockets with O_NONBLOCK or pipes, else through from's buffer, which
- * bounds what is on its way in both cases.
+ * splice(2) where the system has it and both are sockets with O_NONBLOCK or pipes, else through
+ * from's buffer, which bounds what is on its way in both cases.
  *
  * Result the number of bytes that `to` took; HARK_EBUSY: a read of `from` is under way; HARK_EBADF:
  *        `to` is closed; HARK_ECANCELED also if `to` is closed meanwhile; the error that ended it.

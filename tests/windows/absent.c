@@ -8,7 +8,6 @@
 /* Groups of which no case applies, so that their files are not built here. */
 #define ABSENT_GROUPS(X) \
     X(choice, "a choice among several backends; not ported yet") \
-    X(splice, "splices, which are not there on Windows yet") \
     X(traps, "fork() and epoll; not ported yet") \
     X(hosts, "files of names, where POSIX has them") \
     X(stall, "the stall watch, which is not there on Windows yet") \

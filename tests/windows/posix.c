@@ -15,6 +15,7 @@
 #undef lseek
 
 #include <io.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -134,14 +135,99 @@ static ssize_t move(int fd, void *base, size_t len, bool is_write)
     return -1;
 }
 
+/* An end of a pipe with O_NONBLOCK. What waits in the pipe cannot be taken back whole, so it is a
+ * copy, and counts when all of it is in: who is told EAGAIN comes back with the same bytes. */
+struct waiting {
+    struct waiting *next;
+    int fd;
+    bool is_under_way;
+    OVERLAPPED one;
+    char bytes[4096];
+};
+
+static struct waiting *first_waiting;
+
+static struct waiting *waiting_of(int fd)
+{
+    struct waiting *waiting = first_waiting;
+    while (waiting != NULL && waiting->fd != fd) waiting = waiting->next;
+    return waiting;
+}
+
+static ssize_t write_without_waiting(struct waiting *waiting, const void *data, size_t len)
+{
+    HANDLE handle = (HANDLE)(intptr_t)waiting->fd;
+    DWORD n = 0;
+    if (!waiting->is_under_way) {
+        HANDLE event = waiting->one.hEvent;
+        size_t room = sizeof waiting->bytes;
+        waiting->one = (OVERLAPPED){ .hEvent = event };
+        len = len < room ? len : room;
+        memcpy(waiting->bytes, data, len);
+        bool is_written = WriteFile(handle, waiting->bytes, (DWORD)len, NULL, &waiting->one);
+        waiting->is_under_way = is_written || GetLastError() == ERROR_IO_PENDING;
+    }
+    bool is_done = waiting->is_under_way && GetOverlappedResult(handle, &waiting->one, &n, FALSE);
+    DWORD error = GetLastError();
+    if (!is_done && waiting->is_under_way && error == ERROR_IO_INCOMPLETE) {
+        errno = EAGAIN;
+        return -1;
+    }
+    waiting->is_under_way = false;
+    if (is_done) return (ssize_t)n;
+    errno = call_errno(CALL_WINDOWS_ERRORS + (int)error);
+    return -1;
+}
+
+/* Before fd is closed, or waits again; what is not in the pipe yet is lost. */
+static void end_waiting(int fd)
+{
+    struct waiting **at = &first_waiting, *waiting = waiting_of(fd);
+    DWORD n;
+    if (waiting == NULL) return;
+    while (*at != waiting) at = &(*at)->next;
+    *at = waiting->next;
+    (void)CancelIoEx((HANDLE)(intptr_t)fd, &waiting->one);
+    if (waiting->is_under_way)
+        (void)GetOverlappedResult((HANDLE)(intptr_t)fd, &waiting->one, &n, TRUE);
+    CloseHandle(waiting->one.hEvent);
+    free(waiting);
+}
+
+static int set_nonblock(int fd, bool is_on)
+{
+    u_long waits_not = is_on;
+    if (is_socket(fd)) return (int)answer(ioctlsocket(of(fd), (long)FIONBIO, &waits_not));
+    end_waiting(fd);
+    if (!is_on) return 0;
+    struct waiting *waiting = calloc(1, sizeof *waiting);
+    if (waiting == NULL) return -1;
+    *waiting = (struct waiting){ .next = first_waiting, .fd = fd };
+    waiting->one.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
+    first_waiting = waiting;
+    return 0;
+}
+
+static bool would_wait(int fd)
+{
+    DWORD n = 0;
+    return PeekNamedPipe((HANDLE)(intptr_t)fd, NULL, 0, NULL, &n, NULL) && n == 0;
+}
+
 ssize_t plain_read(int fd, void *buf, size_t len)
 {
+    if (waiting_of(fd) != NULL && would_wait(fd)) {
+        errno = EAGAIN;
+        return -1;
+    }
     if (is_pipe(fd)) return move(fd, buf, len, false);
     return is_socket(fd) ? plain_recv(fd, buf, len, 0) : system_read(fd, buf, len);
 }
 
 ssize_t plain_write(int fd, const void *data, size_t len)
 {
+    struct waiting *waiting = waiting_of(fd);
+    if (waiting != NULL) return write_without_waiting(waiting, data, len);
     if (is_pipe(fd)) return move(fd, (void *)(uintptr_t)data, len, true);
     return is_socket(fd) ? plain_send(fd, data, len, 0) : system_write(fd, data, len);
 }
@@ -158,6 +244,7 @@ int plain_poll(struct pollfd *list, unsigned long count, int timeout_ms)
 
 int plain_close(int fd)
 {
+    end_waiting(fd);
     return is_socket(fd) ? (int)answer(closesocket(of(fd))) : close(fd);
 }
 
@@ -227,6 +314,11 @@ int plain_fcntl(int fd, int command, ...)
         errno = EBADF;
         return -1;
     }
+    va_list args;
+    va_start(args, command);
+    int wanted = command == F_SETFL ? va_arg(args, int) : 0;
+    va_end(args);
+    if (command == F_SETFL) return set_nonblock(fd, wanted & O_NONBLOCK);
     if (command != F_GETFD) return 0;
     return flags & HANDLE_FLAG_INHERIT ? 0 : FD_CLOEXEC;
 }
