@@ -150,6 +150,10 @@ int thread_count(void);
 /* Without Unix sockets descriptors cannot be sent, and datagrams never wait for the other end. */
 extern const bool has_unix_sockets;
 
+/* That a datagram found nobody is kept for the next receive; false, with a reason: one that waits
+ * hears of it, and one that comes later does not. */
+bool keeps_datagram_errors(void);
+
 /* What the system keeps of a file's permissions. */
 mode_t kept_mode(mode_t mode);
 

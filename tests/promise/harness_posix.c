@@ -13,6 +13,7 @@
 
 const bool has_unix_sockets = true, has_every_signal = true, has_peak_memory = true;
 
+bool keeps_datagram_errors(void) { return true; }
 bool is_system_error(int os_error, int number) { return os_error == number; }
 mode_t kept_mode(mode_t mode) { return mode; }
 

@@ -379,6 +379,27 @@ END_TEST
 #define EACH_FLAVOUR(suite, name) EACH_WIRE(suite, name)
 _Static_assert((int)FLAVOURS == (int)WIRE_KINDS, "_i counts the flavours too");
 
+START_TEST(segments_of_a_packet_are_its_datagrams)
+{
+    char data[10];
+    static const size_t wanted[][5] = { { 10 }, { 10 }, { 5, 5 }, { 4, 4, 2 }, { 0 } };
+    static const uint32_t steps[] = { 0, 10, 5, 4, 4 }, counts[] = { 1, 1, 2, 3, 1 };
+    for (int i = 0; i < 5; i++) {
+        struct hark_packet packet = { .data = data, .len = i == 4 ? 0 : 10,
+                                      .segment_bytes = steps[i] };
+        struct hark_segment segment = { 0 };
+        uint32_t count = 0;
+        size_t at = 0;
+        for (; hark_next_segment(&packet, &segment); count++) {
+            ck_assert_ptr_eq(segment.data, data + at);
+            ck_assert_uint_eq(segment.len, wanted[i][count]);
+            at += segment.len;
+        }
+        ck_assert_uint_eq(count, counts[i]);
+    }
+}
+END_TEST
+
 Suite *group_datagram(void)
 {
     Suite *suite = suite_create("datagram");
@@ -395,5 +416,6 @@ Suite *group_datagram(void)
     CASE(suite, datagram_send_that_waits_does_not_spin);
     EACH_FLAVOUR(suite, canceled_recvfrom_leaves_the_datagram_to_the_next);
     CASE(suite, seqpackets_keep_their_bounds_and_tell_of_a_cut);
+    CASE(suite, segments_of_a_packet_are_its_datagrams);
     return suite;
 }

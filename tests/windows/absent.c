@@ -170,8 +170,6 @@ static const struct row rows[] = {
     { "batch", "batch_canceled_midway_tells_how_many_went", "Unix sockets, which wine 8 lacks" },
     { "batch", "segments_arrive_as_datagrams_whoever_cuts_them",
       "an option that makes the kernel refuse to cut, which Windows lacks" },
-    { "batch", "connected_batch_hears_of_nobody",
-      "what a datagram meets, which hark turns off on Windows" },
     { "batch", "packets_tell_when_they_came", "arrival times, which are not there on Windows" },
     { "batch", "descriptors_that_nobody_asked_for_are_closed",
       "descriptors in messages, which Windows lacks" },
