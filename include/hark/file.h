@@ -5,8 +5,8 @@
  * order: what must come after another is submitted in its callback. Deadline and cancel end
  * what still waits; what the disk has begun ends with its true result.
  *
- * On Windows fd is a handle that is not overlapped, paths are UTF-8, and of permissions one is
- * kept: whether a file may be written.
+ * On Windows fd is a handle that is not overlapped, or 0 to 2 for the standard ones; paths are
+ * UTF-8, and of permissions one is kept: whether a file may be written.
  *
  * A hark_file is for what a disk holds. It is opened with O_NONBLOCK, so that a FIFO or a
  * terminal holds nobody up: those are adopted into a hark_io. */

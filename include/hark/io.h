@@ -36,18 +36,20 @@ struct hark_io {
 /* Opens io on a descriptor that came from elsewhere. From then on hark closes it.
  *
  * io     zeroed or closed before.
- * fd     open; not in use by another io of this loop; on Windows a SOCKET or the overlapped handle
- *        of a pipe, as an int. Its O_NONBLOCK flag is left alone, but that hark_accept() and
- *        hark_connect() set it where the kernel interface needs it and hark_close() puts it back.
+ * fd     open; not in use by another io of this loop; on Windows a SOCKET or the handle of a pipe,
+ *        a console or a file, as an int, or 0 to 2 for standard input, output and error. Its
+ *        O_NONBLOCK flag is left alone, but that hark_accept() and hark_connect() set it where the
+ *        kernel interface needs it and hark_close() puts it back.
  * Result 0; HARK_EBADF: fd is not open; HARK_EEXIST: another io has it; HARK_ENOMEM; on Windows
- *        HARK_ENOTSOCK, HARK_EOPNOTSUPP: a pipe that is not overlapped, and HARK_EBUSY: a port that
- *        is not this loop's has it; HARK_ECANCELED: the loop is being closed. On failure fd
- *        remains the caller's.
+ *        HARK_ENOTSOCK: none of these, HARK_EOPNOTSUPP: a file that is overlapped, and HARK_EBUSY:
+ *        a port that is not this loop's has it; HARK_ECANCELED: the loop is being closed. On
+ *        failure fd remains the caller's.
  * Thread loop
  */
 HARK_API int hark_io_adopt(struct hark_io *io, struct hark_loop *loop, int fd);
 
-/* Takes the descriptor out of an idle io again, without closing it.
+/* Takes the descriptor out of an idle io again, without closing it. (On Windows it is the handle;
+ * what a canceled read of a console or of a pipe that is not overlapped has begun is lost.)
  *
  * Result the descriptor, the caller's from now on; HARK_EBUSY: an op is alive on io; HARK_EBADF: io
  *        is not open.
@@ -59,7 +61,8 @@ HARK_API int hark_io_release(struct hark_io *io);
  * of stream or an error counts as usable, since the next call would not wait.
  *
  * Result 0; HARK_ECANCELED, HARK_ETIMEDOUT; HARK_EMFILE: beyond select's limit; HARK_EBADF;
- *        HARK_EOPNOTSUPP: on Windows, whether a pipe can be written.
+ *        HARK_EOPNOTSUPP: on Windows, whether a pipe can be written, or read if its handle is not
+ *        overlapped.
  * Thread loop
  */
 HARK_API void hark_ready(struct hark_op *op, struct hark_io *io, enum hark_side side,

@@ -72,7 +72,7 @@ struct hark_process_fd {
                                        * most 2 */
     enum hark_process_source source;
     int fd;                           /* for HARK_PROCESS_FD: any of this program's; on Windows a
-                                       * handle, as an int */
+                                       * handle, as an int, or 0 to 2 */
     struct hark_io *io;               /* for the pipes: zeroed or closed; the caller's to close */
 };
 

@@ -4,8 +4,10 @@
  * file) and use hark_read() and hark_write() or a stream. O_NONBLOCK is never set on it, since the
  * shell has the same description; hark_io_release() gives it back at the end, unclosed.
  *
- * On Windows fd is a handle of a console, as an int: of its input or of its output, each of which
- * has modes of its own. A console is no io there. */
+ * On Windows fd is a handle of a console, as an int, or 0 to 2: of its input or of its output, each
+ * of which has modes of its own and is an io of its own. What is typed and shown is UTF-8 there,
+ * too; a line ends with "\r\n", and one that begins with Ctrl-Z is an end. A mode that is set while
+ * a line is half typed holds from the next one on; closing the io throws that line away. */
 #ifndef HARK_TERMINAL_H
 #define HARK_TERMINAL_H
 

@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "system/windows/console.h"
 
 static struct iocp *self(struct backend *backend) { return backend->state; }
 static int iocp_wait(struct backend *backend, int64_t timeout_ns, unsigned most);
@@ -195,9 +196,10 @@ static int find_kind(int fd, WSAPROTOCOL_INFOW *info, const struct iocp_kind **k
     int error = WSAGetLastError();
     *kind = &iocp_objects;
     if (iocp_is_object(handle)) return 0;
-    *kind = &iocp_pipes;
-    if (GetFileType(handle) != FILE_TYPE_PIPE) return -error; /* a file */
-    return is_overlapped(handle) ? 0 : -EOPNOTSUPP;
+    DWORD type = GetFileType(handle);
+    if (type == FILE_TYPE_UNKNOWN) return -error;
+    *kind = !console_is(handle) && is_overlapped(handle) ? &iocp_pipes : &iocp_blocking;
+    return *kind == &iocp_blocking || type == FILE_TYPE_PIPE ? 0 : -EOPNOTSUPP;
 }
 
 static void free_socket(struct backend *backend, struct iocp_socket *socket)
@@ -228,6 +230,7 @@ static int iocp_adopt(struct backend *backend, struct hark_io *io)
 {
     struct iocp *iocp = self(backend);
     WSAPROTOCOL_INFOW info = { 0 };
+    HANDLE handle = (HANDLE)(intptr_t)io->fd;
     const struct iocp_kind *kind;
     int error = find_kind(io->fd, &info, &kind);
     if (error == 0) error = make_room(backend);
@@ -235,7 +238,8 @@ static int iocp_adopt(struct backend *backend, struct hark_io *io)
     if (error != 0) return error;
     struct iocp_socket *socket = make_socket(backend, kind);
     if (socket == NULL) return -ENOMEM;
-    error = kind != &iocp_objects ? join_port(iocp, io->fd) : 0;
+    if (kind == &iocp_blocking) error = iocp_open_workers(backend, socket, handle);
+    else if (kind != &iocp_objects) error = join_port(iocp, io->fd);
     if (error != 0) {
         free_socket(backend, socket);
         return error;
@@ -250,6 +254,7 @@ static void iocp_forget(struct backend *backend, struct hark_io *io)
     struct iocp *iocp = self(backend);
     union iocp_place *place = &iocp->places[io->index];
     struct iocp_socket *socket = place->socket;
+    iocp_close_workers(socket);
     if (socket->piece != NULL && socket->piece->is_left) {
         socket->is_gone = true;
         iocp->gone_count++;

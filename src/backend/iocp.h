@@ -1,7 +1,7 @@
 /* Completion ports: what their files share. iocp.c works the port, iocp_socket.c starts and
  * completes the ops of sockets, iocp_datagram.c those of datagrams, iocp_ready.c waits until a
  * socket is ready, iocp_pipe.c has the ops of pipes, iocp_object.c waits until a timer or a process
- * is signaled.
+ * is signaled, iocp_blocking.c has threads for what knows only calls that wait.
  *
  * What the kernel writes to while an op is with it (an OVERLAPPED and its like) lies in a request,
  * one for each side of an io, allocated when the io is adopted: so no op allocates. The op's own
@@ -84,6 +84,7 @@ struct iocp_socket {
     struct iocp_request requests[2];
     const struct iocp_kind *kind;
     struct iocp_piece *piece;   /* of a pipe */
+    struct iocp_worker *workers[2]; /* of what is blocking; NULL: not for this side */
     bool is_gone;               /* its io is, and a packet is still to come */
     int family, type, protocol;
     bool is_shut;               /* for reading, by hark_shutdown(): what waits there has ended */
@@ -111,7 +112,7 @@ struct iocp {
     size_t room, first_free;    /* equal: none is */
     uint64_t *ours;             /* a bit for each descriptor that this port was given */
     size_t ours_room;           /* in words */
-    size_t gone_count;          /* is_gone */
+    size_t gone_count;          /* is_gone, of sockets and of workers */
 };
 
 static inline struct iocp_request *iocp_request_of(struct backend *backend,
@@ -174,5 +175,11 @@ bool iocp_attach(struct backend *backend, HANDLE handle);
 /* iocp_object.c: whether it is one that can be waited for. */
 bool iocp_is_object(HANDLE handle);
 extern const struct iocp_kind iocp_objects;
+
+/* iocp_blocking.c; a thread for each side that the handle can be used for, and their end. 0, or a
+ * negative errno. */
+extern const struct iocp_kind iocp_blocking;
+int iocp_open_workers(struct backend *backend, struct iocp_socket *socket, HANDLE handle);
+void iocp_close_workers(struct iocp_socket *socket);
 
 #endif

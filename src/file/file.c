@@ -145,10 +145,10 @@ int (hark_file_adopt)(struct hark_file *file, struct hark_loop *loop, int fd)
 {
     REQUIRE(file->state == FILE_CLOSED, "promise 3: a file was opened again before it was closed");
     if (loop->is_closing) return HARK_ECANCELED;
-    int flags = sys_descriptor_flags(fd);
+    int own = call_descriptor(fd), flags = sys_descriptor_flags(own);
     if (flags < 0) return hark_error_from_os(-flags);
     begin(file, loop, FILE_OPEN);
-    enter(file, fd);
+    enter(file, own);
     return 0;
 }
 

@@ -170,9 +170,9 @@ int io_open(struct hark_io *io, struct hark_loop *loop, int fd, unsigned flags)
 
 int (hark_io_adopt)(struct hark_io *io, struct hark_loop *loop, int fd)
 {
-    int error = sys_descriptor_flags(fd);
+    int own = call_descriptor(fd), error = sys_descriptor_flags(own);
     if (error < 0) return hark_error_from_os(-error);
-    return io_open(io, loop, fd, (unsigned)error);
+    return io_open(io, loop, own, (unsigned)error);
 }
 
 bool hark_io_is_open(const struct hark_io *io) { return io->state == IO_OPEN; }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <winsock2.h>
 
+#include "calls.h"
 #include "terminal/resized.h"
 
 enum { CHANGED_MAX = 8 };
@@ -23,7 +24,7 @@ static struct changed {
     DWORD found;
 } changed[CHANGED_MAX];
 
-static HANDLE handle_of(int fd) { return (HANDLE)(intptr_t)fd; }
+static HANDLE handle_of(int fd) { return (HANDLE)(intptr_t)call_descriptor(fd); }
 
 static int why_not(HANDLE handle)
 {

@@ -12,6 +12,8 @@ static char folder[] = "/tmp/hark-kernel-XXXXXX";
 static char path[PATH_MAX];
 static struct probe probe;
 
+static int as_fd(HANDLE handle) { return (int)(intptr_t)handle; }
+
 static void enter_folder(const char *name)
 {
     ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -192,33 +194,21 @@ START_TEST(a_symbolic_link_is_made_or_refused_but_never_claimed)
 }
 END_TEST
 
-START_TEST(what_is_no_socket_is_no_io)
+START_TEST(what_is_no_io_says_so)
 {
     struct hark_io io = { 0 };
     enter_folder("file");
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(hark_io_adopt(&io, loop, fd), HARK_ENOTSOCK);
+    HANDLE event = CreateEventA(NULL, TRUE, FALSE, NULL);
+    HANDLE overlapped = CreateFileA(path, GENERIC_READ, 0, NULL, CREATE_NEW,
+                                    FILE_FLAG_OVERLAPPED | FILE_FLAG_DELETE_ON_CLOSE, NULL);
+    ck_assert(overlapped != INVALID_HANDLE_VALUE);
+    ck_assert_int_eq(hark_io_adopt(&io, loop, as_fd(event)), HARK_ENOTSOCK);
+    ck_assert_int_eq(hark_io_adopt(&io, loop, as_fd(overlapped)), HARK_EOPNOTSUPP);
     ck_assert(!hark_io_is_open(&io));
-    close(fd);
-    ck_assert_int_eq(hark_io_adopt(&io, loop, fd), HARK_EBADF);
-    ck_assert_int_eq(RESULT(hark_path_unlink, path), 0);
+    CloseHandle(overlapped);
+    ck_assert_int_eq(hark_io_adopt(&io, loop, as_fd(overlapped)), HARK_EBADF);
+    CloseHandle(event);
     leave_folder();
-}
-END_TEST
-
-static int as_fd(HANDLE handle) { return (int)(intptr_t)handle; }
-
-START_TEST(a_pipe_whose_calls_wait_is_no_io)
-{
-    struct hark_io io = { 0 };
-    HANDLE reads, writes;
-    ck_assert(CreatePipe(&reads, &writes, NULL, 0));
-    ck_assert_int_eq(hark_io_adopt(&io, loop, as_fd(reads)), HARK_EOPNOTSUPP);
-    ck_assert_int_eq(hark_io_adopt(&io, loop, as_fd(writes)), HARK_EOPNOTSUPP);
-    ck_assert(!hark_io_is_open(&io));
-    CloseHandle(reads);
-    CloseHandle(writes);
     ck_assert_int_eq(hark_fifo(&io, loop, "fifo", HARK_READABLE), HARK_EOPNOTSUPP);
 }
 END_TEST
@@ -513,8 +503,7 @@ Suite *group_kernel(void)
     CASE(suite, an_open_file_is_renamed_and_removed);
     CASE(suite, backslashes_part_names_and_text_is_bytes);
     CASE(suite, a_symbolic_link_is_made_or_refused_but_never_claimed);
-    CASE(suite, what_is_no_socket_is_no_io);
-    CASE(suite, a_pipe_whose_calls_wait_is_no_io);
+    CASE(suite, what_is_no_io_says_so);
     CASE(suite, an_empty_write_is_no_end_and_a_long_message_is_read_in_parts);
     CASE(suite, a_pipe_tells_when_it_can_be_read_and_not_when_written);
     BARE_CASE(suite, a_pipe_is_closed_while_a_piece_is_under_way);
@@ -526,6 +515,7 @@ Suite *group_kernel(void)
     CASE(suite, an_event_that_nobody_listens_for_is_passed_on);
     CASE(suite, a_handler_that_the_program_sets_meanwhile_hears_the_console);
     CASE(suite, the_close_of_the_console_waits_until_the_program_ends);
+    add_blocking_cases(suite);
     add_process_cases(suite);
     return suite;
 }

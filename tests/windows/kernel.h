@@ -8,6 +8,9 @@
 const char *make_file(const char *name, const char *text);
 void remove_file(const char *path);
 
+/* blocking.c */
+void add_blocking_cases(Suite *suite);
+
 /* kernel_process.c */
 void add_process_cases(Suite *suite);
 

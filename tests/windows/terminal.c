@@ -1,116 +1,14 @@
-/* The group `terminal` on Windows: modes of consoles, the way back from them, and their size. Each
- * case runs once more in a console of its own, which the system calls a pseudo console. */
+/* The group `terminal` on Windows: modes of consoles, the way back from them, their size, and
+ * consoles as ios. Each case runs once more in a console of its own; see console.h. */
 #include <promise/groups.h>
 #include <promise/harness.h>
 
 #include <stdio.h>
 #include <windows.h>
 
-enum { COLUMNS = 70, NEW_COLUMNS = 50, ROWS = 20, PIPE_BYTES = 1 << 16 };
+#include "console.h"
 
-/* PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE, for which the headers want a later Windows 10. */
-#define IN_CONSOLE ProcThreadAttributeValue(22, FALSE, TRUE, FALSE)
-
-typedef HRESULT WINAPI create_fn(COORD size, HANDLE input, HANDLE output, DWORD flags, void **made);
-
-static HANDLE keys;  /* typed into the console */
-static HANDLE ready; /* the case wants them now */
-static int input, output;
-
-static void *open_console(HANDLE *printed)
-{
-    FARPROC found = GetProcAddress(GetModuleHandleA("kernel32"), "CreatePseudoConsole");
-    create_fn *create;
-    HANDLE typed, shown;
-    void *console = NULL;
-    if (found == NULL) return NULL;
-    memcpy(&create, &found, sizeof create);
-    ck_assert(CreatePipe(&typed, &keys, NULL, PIPE_BYTES));
-    ck_assert(CreatePipe(printed, &shown, NULL, PIPE_BYTES));
-    HRESULT result = create((COORD){ COLUMNS, ROWS }, typed, shown, 0, &console);
-    CloseHandle(typed);
-    CloseHandle(shown);
-    return result == S_OK ? console : NULL;
-}
-
-static void close_console(void *console, HANDLE printed)
-{
-    FARPROC found = GetProcAddress(GetModuleHandleA("kernel32"), "ClosePseudoConsole");
-    void (WINAPI *end)(void *console);
-    memcpy(&end, &found, sizeof end);
-    end(console);
-    CloseHandle(keys);
-    CloseHandle(printed);
-}
-
-static void name_ready(void)
-{
-    char name[64];
-    snprintf(name, sizeof name, "hark-typing-%lu", GetCurrentProcessId());
-    ready = CreateEventA(NULL, TRUE, FALSE, name);
-    ck_assert_ptr_nonnull(ready);
-    SetEnvironmentVariableA("HARK_TEST_CONSOLE", name);
-}
-
-static DWORD run_in(void *console, const char *typed)
-{
-    SIZE_T size = 0;
-    char path[MAX_PATH];
-    PROCESS_INFORMATION child;
-    DWORD code = 1, len;
-    InitializeProcThreadAttributeList(NULL, 1, 0, &size);
-    STARTUPINFOEXA start = { .StartupInfo.cb = sizeof start, .lpAttributeList = calloc(1, size) };
-    ck_assert(InitializeProcThreadAttributeList(start.lpAttributeList, 1, 0, &size));
-    ck_assert(UpdateProcThreadAttribute(start.lpAttributeList, 0, IN_CONSOLE, console,
-                                        sizeof console, NULL, NULL));
-    GetModuleFileNameA(NULL, path, sizeof path);
-    name_ready();
-    ck_assert(CreateProcessA(path, GetCommandLineA(), NULL, NULL, FALSE,
-                             EXTENDED_STARTUPINFO_PRESENT, NULL, NULL, &start.StartupInfo, &child));
-    HANDLE either[] = { child.hProcess, ready };
-    if (WaitForMultipleObjects(2, either, FALSE, 15000) == WAIT_OBJECT_0 + 1)
-        WriteFile(keys, typed, (DWORD)strlen(typed), &len, NULL);
-    WaitForSingleObject(child.hProcess, 15000);
-    GetExitCodeProcess(child.hProcess, &code);
-    TerminateProcess(child.hProcess, 1);
-    CloseHandle(child.hProcess);
-    CloseHandle(child.hThread);
-    return code;
-}
-
-static int open_end(const char *name)
-{
-    HANDLE end = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE,
-                             NULL, OPEN_EXISTING, 0, NULL);
-    ck_assert(end != INVALID_HANDLE_VALUE);
-    return (int)(intptr_t)end;
-}
-
-/* True in the console; else the case has run there. typed: once it sets `ready`. */
-static bool in_console(const char *typed)
-{
-    char said[4096];
-    DWORD len = 0;
-    HANDLE printed;
-    const char *name = getenv("HARK_TEST_CONSOLE");
-    if (name != NULL) {
-        ready = OpenEventA(EVENT_MODIFY_STATE, FALSE, name);
-        input = open_end("CONIN$");
-        output = open_end("CONOUT$");
-        return true;
-    }
-    void *console = open_console(&printed);
-    if (console == NULL) {
-        fprintf(stderr, "skipped: no pseudo console\n");
-        return false;
-    }
-    DWORD code = run_in(console, typed);
-    if (code != 0 && PeekNamedPipe(printed, NULL, 0, NULL, &len, NULL) && len != 0)
-        ReadFile(printed, said, sizeof said, &len, NULL);
-    ck_assert_msg(code == 0, "in the console: code %lx: %.*s", code, (int)len, said);
-    close_console(console, printed);
-    return false;
-}
+enum { NEW_COLUMNS = 50 };
 
 static DWORD mode_of(int end)
 {
@@ -154,11 +52,11 @@ START_TEST(the_size_is_that_of_the_console_by_either_end)
     struct hark_terminal_size size = { 0 }, other = { 0 };
     if (!in_console("")) return;
     ck_assert_int_eq(hark_terminal_size(output, &size), 0);
-    ck_assert_int_eq(size.columns, COLUMNS);
-    ck_assert_int_eq(size.rows, ROWS);
+    ck_assert_int_eq(size.columns, CONSOLE_COLUMNS);
+    ck_assert_int_eq(size.rows, CONSOLE_ROWS);
     ck_assert_int_eq(hark_terminal_size(input, &other), 0);
-    ck_assert_int_eq(other.columns, COLUMNS);
-    ck_assert_int_eq(other.rows, ROWS);
+    ck_assert_int_eq(other.columns, CONSOLE_COLUMNS);
+    ck_assert_int_eq(other.rows, CONSOLE_ROWS);
 }
 END_TEST
 
@@ -265,7 +163,7 @@ START_TEST(a_new_size_is_told_until_canceled)
 {
     struct probe probe = { 0 };
     struct hark_terminal_watch watch;
-    SMALL_RECT part = { .Right = NEW_COLUMNS - 1, .Bottom = ROWS - 1 };
+    SMALL_RECT part = { .Right = NEW_COLUMNS - 1, .Bottom = CONSOLE_ROWS - 1 };
     if (!in_console("")) return;
     hark_terminal_resized(&probe.op, &watch, loop, output, on_probe);
     int64_t looked = clock_now() + 600 * HARK_MILLISECOND;
@@ -276,7 +174,7 @@ START_TEST(a_new_size_is_told_until_canceled)
     ck_assert_result(&probe, 0);
     ck_assert(probe.op.more);
     ck_assert_int_eq(watch.size.columns, NEW_COLUMNS);
-    ck_assert_int_eq(watch.size.rows, ROWS);
+    ck_assert_int_eq(watch.size.rows, CONSOLE_ROWS);
     hark_cancel(&probe.op);
     await(&probe);
     ck_assert_result(&probe, HARK_ECANCELED);
@@ -298,7 +196,7 @@ START_TEST(a_key_of_the_console_is_a_signal)
     if (!in_console("\x03")) return;
     hark_signal(&probe.op, &signal, loop, SIGINT, on_probe);
     ck_assert(PeekConsoleInputA((HANDLE)(intptr_t)input, &event, 1, &len)); /* wine reads so late */
-    ck_assert(SetEvent(ready));
+    console_wants_keys();
     await_calls(&probe, 1);
     ck_assert_result(&probe, 1);
     hark_cancel(&probe.op);
@@ -319,5 +217,6 @@ Suite *group_terminal(void)
     CASE(suite, a_guard_that_is_off_leaves_what_was_there);
     CASE(suite, a_new_size_is_told_until_canceled);
     CASE(suite, a_key_of_the_console_is_a_signal);
+    add_console_io_cases(suite);
     return suite;
 }

@@ -37,6 +37,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* The descriptor that a program means by a number. */
+static inline int call_descriptor(int number) { return number; }
+
 /* The errno for what an op's os_error says. */
 static inline int call_errno(int os_error) { return os_error; }
 

@@ -37,6 +37,14 @@ static inline int call_last_error(void)
     return call_errno(os_error) == errno ? os_error : errno;
 }
 
+/* Standard input, output and error have their numbers of POSIX, which no handle has. */
+static inline int call_descriptor(int number)
+{
+    if (number < 0 || number > 2) return number;
+    HANDLE handle = GetStdHandle(STD_INPUT_HANDLE - (DWORD)number); /* they count down */
+    return handle != NULL ? (int)(intptr_t)handle : -1;
+}
+
 enum { CALL_SEND_FLAGS = 0 };
 
 static inline void call_hush(int fd) { (void)fd; /* no signal comes of a write here */ }

@@ -159,20 +159,16 @@ static int write_env(struct launch *launch, const char *const *env)
 
 /* Rule 1. */
 
-static int copy_handle(struct launch *launch, int number, HANDLE source)
+static int copy_handle(struct launch *launch, int number, int fd)
 {
     HANDLE *copy = &launch->copies[number], self = GetCurrentProcess();
+    HANDLE source = (HANDLE)(intptr_t)call_descriptor(fd);
     if (*copy != NULL) (void)CloseHandle(*copy); /* the last one counts */
     *copy = NULL;
     if (source == NULL || source == INVALID_HANDLE_VALUE) return -EBADF;
     if (DuplicateHandle(self, source, self, copy, 0, TRUE, DUPLICATE_SAME_ACCESS)) return 0;
     *copy = NULL;
     return -EBADF;
-}
-
-static HANDLE standard_handle(int number)
-{
-    return GetStdHandle(STD_INPUT_HANDLE - (DWORD)number); /* they count down */
 }
 
 static int copy_handles(struct launch *launch, const struct child_plan *plan)
@@ -183,14 +179,13 @@ static int copy_handles(struct launch *launch, const struct child_plan *plan)
         const struct hark_process_fd *fd = &options->fds[i];
         bool is_inherited = fd->source == HARK_PROCESS_INHERIT;
         if (fd->number >= STREAMS) return is_inherited ? -EBADF : -EOPNOTSUPP;
-        HANDLE source = is_inherited ? standard_handle(fd->number)
-                                     : (HANDLE)(intptr_t)plan->sources[i];
+        int source = is_inherited ? fd->number : plan->sources[i];
         int error = copy_handle(launch, fd->number, source);
         if (error != 0) return error;
         is_told[fd->number] = true;
     }
     for (int i = 0; i < STREAMS; i++)
-        if (!is_told[i]) (void)copy_handle(launch, i, standard_handle(i)); /* fails: we have none */
+        if (!is_told[i]) (void)copy_handle(launch, i, i); /* fails: we have none */
     return 0;
 }
 
