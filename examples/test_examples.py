@@ -41,7 +41,7 @@ if os.fork() == 0:
     os._exit(0)
 os.close(writing)
 orphan = int(os.read(telling, 20))
-print("orphan", orphan, flush=True)
+os.write(1, b"orphan %d\\n" % orphan)  # one write: others write there, too
 os.wait()
 try:
     while True:
@@ -549,44 +549,6 @@ class ExampleTest:
                                        for number, name in enumerate(names, 160)))
         self.assertEqual((code, said), (0, "100 names: 100 found, 0 not\n"))
 
-
-
-class NameServer:
-    """Answers A for hN.test by 10.x.y.z, z + 256 y + 65536 x = N; there is nothing else."""
-
-    def __enter__(self):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.place = "127.0.0.1:%d" % self.socket.getsockname()[1]
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.socket.sendto(b"", self.socket.getsockname())
-        self.thread.join()
-        self.socket.close()
-
-    def serve(self):
-        while True:
-            question, sender = self.socket.recvfrom(512)
-            if not question:
-                return
-            self.socket.sendto(self.answer(question), sender)
-
-    @staticmethod
-    def answer(question):
-        end = question.index(b"\0", 12) + 5  # behind the name, type and class
-        found = re.fullmatch(rb".h(\d+)\x04test", question[12:end - 5])
-        if found is None:
-            return question[:2] + b"\x81\x83" + question[4:6] + bytes(6) + question[12:end]
-        reply = question[:2] + b"\x81\x80" + question[4:6]
-        if question[end - 4:end - 2] != b"\0\1":  # not A: the name is there, the data is not
-            return reply + bytes(6) + question[12:end]
-        record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x0a" + int(found[1]).to_bytes(3, "big")
-        return reply + b"\0\1\0\0\0\0" + question[12:end] + record
-
-
     # supervise
 
     def test_supervise_starts_again_what_ends_and_waits_longer_each_time(self):
@@ -636,6 +598,42 @@ class NameServer:
         orphan = [line for line in said if line.startswith("orphan")][0].split()[1]
         self.assertIn(f"reaped {orphan}, which gave 4", said)
         self.assertRegex(said[-1], r" \d+ ended by signal 15$")
+
+
+class NameServer:
+    """Answers A for hN.test by 10.x.y.z, z + 256 y + 65536 x = N; there is nothing else."""
+
+    def __enter__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.place = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.socket.sendto(b"", self.socket.getsockname())
+        self.thread.join()
+        self.socket.close()
+
+    def serve(self):
+        while True:
+            question, sender = self.socket.recvfrom(512)
+            if not question:
+                return
+            self.socket.sendto(self.answer(question), sender)
+
+    @staticmethod
+    def answer(question):
+        end = question.index(b"\0", 12) + 5  # behind the name, type and class
+        found = re.fullmatch(rb".h(\d+)\x04test", question[12:end - 5])
+        if found is None:
+            return question[:2] + b"\x81\x83" + question[4:6] + bytes(6) + question[12:end]
+        reply = question[:2] + b"\x81\x80" + question[4:6]
+        if question[end - 4:end - 2] != b"\0\1":  # not A: the name is there, the data is not
+            return reply + bytes(6) + question[12:end]
+        record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x0a" + int(found[1]).to_bytes(3, "big")
+        return reply + b"\0\1\0\0\0\0" + question[12:end] + record
 
 
 @unittest.skipUnless(LAUNCHED, "that backend is of another system")
