@@ -42,7 +42,7 @@ static void leave(struct peer *peer)
     hark_stream_close(&peer->closing, &peer->stream, on_closed);
 }
 
-static void tell(const char *line, int64_t len, const struct peer *from)
+static void tell_all(const char *line, int64_t len, const struct peer *from)
 {
     char text[LINE_MAX_BYTES + 1];
     memcpy(text, line, (size_t)len);
@@ -61,7 +61,7 @@ static void on_peer_line(struct hark_op *op)
         return;
     }
     puts(peer->stream.data);
-    tell(peer->stream.data, op->result, peer);
+    tell_all(peer->stream.data, op->result, peer);
     hark_stream_read_line(op, &peer->stream, on_peer_line);
 }
 
@@ -94,7 +94,7 @@ static void say_goodbye(void)
 static void on_typed_line(struct hark_op *op)
 {
     struct hark_stream *in = op->user;
-    if (op->result >= 0) tell(in->data, op->result, NULL);
+    if (op->result >= 0) tell_all(in->data, op->result, NULL);
     if (op->result == HARK_EMSGSIZE) hark_stream_skip(in, hark_stream_there(in));
     if (op->result >= 0 || op->result == HARK_EMSGSIZE)
         hark_stream_read_line(op, in, on_typed_line);
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
     struct hark_stream_options options = { .in = in, .in_bytes = BUFFER_BYTES,
                                            .line_max = LINE_MAX_BYTES };
     struct hark_loop *loop = example_open();
-    setvbuf(stdout, NULL, _IOLBF, 0);
+    setvbuf(stdout, NULL, _IONBF, 0); /* a line is seen at once, also through a pipe */
     example_bind(loop, argc > 1 ? argv[1] : "127.0.0.1:0", &listener);
     hark_accept(&accepting, &listener, on_accept);
     example_require(hark_io_adopt(&typed, loop, STDIN_FILENO), "stdin");

@@ -2,8 +2,8 @@
  *
  *     file_server [HOST:PORT [FOLDER]]
  *
- * A path with ".." in it is refused, and only regular files are sent. Symbolic links are followed:
- * the folder is the owner's. */
+ * A path with "..", a backslash or a colon in it is refused, and only regular files are sent.
+ * Symbolic links are followed: the folder is the owner's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <hark/statx.h>
@@ -68,6 +68,7 @@ static const char *path_of(char *request)
     char *path = request + 5;
     path[strcspn(path, " ?")] = '\0';
     if (!decode(path) || path[0] == '/') return NULL;
+    if (strpbrk(path, "\\:") != NULL) return NULL; /* Windows has other ways out */
     for (const char *part = path; part != NULL; part = strchr(part, '/')) {
         part += *part == '/';
         if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0')) return NULL;

@@ -4,12 +4,15 @@
  *
  * One that ends is started again after 100 ms, then 200, 400, ... up to 10 s; one that has run for
  * 10 s begins anew. SIGTERM or SIGINT ends all: the programs get SIGTERM, and SIGKILL if they are
- * still there after a second. Orphans come to pid 1, or to who asks for them, as here. */
+ * still there after a second. Orphans come to pid 1, or, on Linux, to who asks for them, as here;
+ * Windows has neither orphans nor a signal that a program can ignore. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#if __has_include(<sys/prctl.h>)
 #include <sys/prctl.h>
+#endif
 
 #include "example.h"
 
@@ -82,6 +85,13 @@ static void end_all(int number)
         if (hark_process_kill(&services[i].process, number) != 0) hark_cancel(&services[i].op);
 }
 
+static void adopt_orphans(void)
+{
+#ifdef PR_SET_CHILD_SUBREAPER
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+#endif
+}
+
 static void add_services(int argc, char **argv)
 {
     for (int i = 1, first = 1; i <= argc && service_count < SERVICES_MAX; i++) {
@@ -102,8 +112,8 @@ int main(int argc, char **argv)
     static struct hark_op ops[3], *const ends[] = { &ops[0], &ops[1], &ops[2] };
     const struct hark_drain drain = { .ends = ends, .end_count = 3, .patience_ns = HARK_SECOND };
     example_require(argc > 1 ? 0 : HARK_EINVAL, "usage: supervise PROGRAM [ARGUMENT...]");
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    setvbuf(stdout, NULL, _IONBF, 0); /* a line is seen at once, also through a pipe */
+    adopt_orphans();
     example_require(hark_loop_open(&loop, NULL), "no loop");
     hark_signal(&ops[0], &signals[0], loop, SIGTERM, on_signal);
     hark_signal(&ops[1], &signals[1], loop, SIGINT, on_signal);
