@@ -9,6 +9,7 @@ if(TARGET hark_blocking)
   list(APPEND libraries hark_blocking)
 endif()
 install(TARGETS ${libraries} EXPORT harkTargets
+        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS hark DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -33,12 +34,21 @@ if(LIBCARES_FOUND)
   list(APPEND HARK_PC_REQUIRES_PRIVATE "libcares >= 1.15")
 endif()
 list(JOIN HARK_PC_REQUIRES_PRIVATE ", " HARK_PC_REQUIRES_PRIVATE)
+set(HARK_PC_LIBS "")
+set(HARK_PC_LIBS_PRIVATE "-lpthread")
+if(WIN32) # whose headers of sockets are a part of ours
+  set(HARK_PC_LIBS " -lws2_32")
+  string(APPEND HARK_PC_LIBS_PRIVATE " -liphlpapi -lpsapi -lntdll")
+endif()
 # From where hark.pc lies, so that the installed copy can be moved.
 file(RELATIVE_PATH HARK_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(cmake/hark.pc.in ${PROJECT_BINARY_DIR}/hark.pc @ONLY)
-configure_file(cmake/hark-blocking.pc.in ${PROJECT_BINARY_DIR}/hark-blocking.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/hark.pc ${PROJECT_BINARY_DIR}/hark-blocking.pc
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/hark.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(TARGET hark_blocking)
+  configure_file(cmake/hark-blocking.pc.in ${PROJECT_BINARY_DIR}/hark-blocking.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/hark-blocking.pc
+          DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
 
 # The manual is made from the headers.
 find_package(Python3 COMPONENTS Interpreter)
