@@ -17,7 +17,7 @@ static bool open_watcher(struct queue *queue)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = tag_of(TAG_WATCHER, 0) };
     if (queue->watcher != 0) return true;
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    int fd = (int)syscall(SYS_inotify_init1, IN_CLOEXEC | IN_NONBLOCK);
     if (fd < 0) return false;
     if (epoll_ctl(queue->fd, EPOLL_CTL_ADD, fd, &event) != 0) emulate_refuse("a deaf watcher");
     queue->watcher = fd;
