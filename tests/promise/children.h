@@ -41,8 +41,8 @@ extern const char *const forever[];
 /* Whether a child can be sent any signal, or only those that end it for sure. */
 extern const bool has_every_signal;
 
-/* Whether the most memory that a child had is known once it has ended. */
-extern const bool has_peak_memory;
+/* Whether the time and the most memory that a child took are known once it has ended. */
+extern const bool has_usage;
 
 /* Starts a program; the case fails if it does not start. */
 void start(struct hark_process *process, const struct hark_process_options *options);

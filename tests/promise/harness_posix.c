@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-const bool has_unix_sockets = true, has_every_signal = true, has_peak_memory = true;
+const bool has_unix_sockets = true, has_every_signal = true, has_usage = true;
 
 bool keeps_datagram_errors(void) { return true; }
 bool is_system_error(int os_error, int number) { return os_error == number; }

@@ -8,7 +8,7 @@
 #include "calls.h"
 
 const bool has_unix_sockets = false, has_every_signal = false;
-const bool has_peak_memory = false; /* wine 8 forgets it */
+const bool has_usage = false; /* wine 8 forgets the memory, and mostly the time */
 
 enum { HANDLES_LOOKED_AT = 0x1000 };
 
