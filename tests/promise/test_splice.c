@@ -262,12 +262,12 @@ END_TEST
 /* In the callback of a close the stream is the caller's again, whoever else worked with it. */
 START_TEST(close_of_where_a_splice_goes_ends_it_though_nothing_comes)
 {
-    for (size_t kind = 0; kind < END_KINDS * END_KINDS; kind++) {
+    for (int kind = 0; kind < END_KINDS * END_KINDS; kind++) {
         struct end from, to;
         struct probe splicing = { 0 }, closing = { 0 }, late = { 0 };
-        open_end(&from, kind / END_KINDS, true);
-        open_end(&to, kind % END_KINDS, false);
-        snprintf(doing, sizeof doing, "pair %zu", kind);
+        open_end(&from, (enum end_kind)(kind / END_KINDS), true);
+        open_end(&to, (enum end_kind)(kind % END_KINDS), false);
+        snprintf(doing, sizeof doing, "pair %d", kind);
         hark_stream_splice(&splicing.op, &from.stream, &to.stream, on_probe);
         spin(5);
         ck_assert_int_eq(splicing.calls, 0);
