@@ -330,8 +330,11 @@ int64_t plain_lseek(int fd, int64_t offset, int from)
     return is_done ? found.QuadPart : -1;
 }
 
-/* A name that ends in XXXXXX becomes one that nobody has. */
-static void make_unique(char *name)
+enum { NAMES_TRIED = 1000 };
+
+/* Six letters of its own for a name that ends in as many: a number that no other process begins
+ * with, though one that has gone may have left its names behind. */
+static void rename_end(char *name)
 {
     static unsigned count;
     unsigned number = (unsigned)GetCurrentProcessId() * 16 + count++;
@@ -340,14 +343,23 @@ static void make_unique(char *name)
 
 char *mkdtemp(char *name)
 {
-    make_unique(name);
-    return mkdir(name, 0700) == 0 ? name : NULL;
+    for (int tries = 0; tries < NAMES_TRIED; tries++) {
+        rename_end(name);
+        if (mkdir(name, 0700) == 0) return name;
+        if (errno != EEXIST) break;
+    }
+    return NULL;
 }
 
 int plain_mkstemp(char *name)
 {
-    make_unique(name);
-    return open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    int fd = -1;
+    for (int tries = 0; fd < 0 && tries < NAMES_TRIED; tries++) {
+        rename_end(name);
+        fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+        if (fd < 0 && errno != EEXIST) break;
+    }
+    return fd;
 }
 
 int getrusage(int who, struct rusage *usage)
