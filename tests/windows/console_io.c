@@ -116,13 +116,17 @@ START_TEST(what_nobody_has_asked_for_stays_in_the_console)
 {
     if (!in_console("")) return;
     adopt(input);
-    read_some(sizeof buf);
-    spin(3);
-    hark_cancel(&probe.op);
-    await(&probe);
+    for (int i = 0; i < 20; i++) { /* until one is seen by the thread that waits for keys */
+        read_some(sizeof buf);
+        Sleep(20);
+        hark_cancel(&probe.op);
+        await(&probe);
+    }
     type(L"mine\r");
-    Sleep(50);
-    ck_assert_uint_ne(typed_ahead(), 0);
+    for (int i = 0; i < 50; i++) { /* long enough for whoever would take it */
+        Sleep(10);
+        ck_assert_uint_ne(typed_ahead(), 0);
+    }
     ck_assert_int_eq(hark_io_release(&io), input);
     ck_assert_uint_ne(typed_ahead(), 0);
     adopt(input);
