@@ -611,7 +611,9 @@ class Stalls(Case):
         self.assertRegex(ran.stdout, r"(?m)^Process %d ended\.$" % short.pid)
 
     def test_a_program_without_a_loop_is_told_with_what_was_seen_instead(self):
-        ran = hark("stalls", "--", "sleep", "0.5")
+        with subprocess.Popen(["sleep", "3600"]) as asleep:  # the last look is not at its end
+            ran = hark("stalls", "--duration", "1s", "-p", str(asleep.pid))
+            asleep.kill()
         self.assertEqual((ran.returncode, ran.stderr), (0, ""))
         self.assertIn("No event loop was seen", ran.stdout)
         self.assertIn("last seen in clock_nanosleep", " ".join(ran.stdout.split()))
