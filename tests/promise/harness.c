@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { PATIENCE_S = 10 };
-
 struct hark_loop *loop;
 char doing[64];
 static int descriptors_before, order_count;

@@ -38,6 +38,16 @@ void harness_add_bare(Suite *suite, const char *name, const TTest *test, size_t 
 
 bool backend_is(const char *name);
 
+/* How long a case waits for what has to come before it fails. Under the sanitizers everything takes
+ * longer, and its own limit is longer, too; on Windows that is 20 seconds. */
+#if defined(_WIN32)
+enum { PATIENCE_S = 15 };
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { PATIENCE_S = 100 };
+#else
+enum { PATIENCE_S = 20 };
+#endif
+
 /* An op with a record of its callbacks. Zeroed before use. */
 struct probe {
     struct hark_op op;
@@ -56,7 +66,7 @@ struct probe {
 /* The callback to submit with; the op must be a probe's. */
 void on_probe(struct hark_op *op);
 
-/* Runs turns until the probe has had its last callback; the case fails after ten seconds. */
+/* Runs turns until the probe has had its last callback; the case fails after PATIENCE_S. */
 void await(struct probe *probe);
 
 /* Runs turns until calls of the probe have come. */

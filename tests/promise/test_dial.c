@@ -155,7 +155,7 @@ static void await_asked(int type)
 /* Nothing of a dial is left but the caller's own. */
 static void check_nothing_is_left(int descriptors)
 {
-    int64_t end = clock_now() + 10 * HARK_SECOND;
+    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
     while (open_descriptor_count() != descriptors) { /* the name server's are closed behind it */
         ck_assert_msg(clock_now() < end, "%s: a socket was left", doing);
         ck_assert_int_ge(hark_step(loop, HARK_MILLISECOND), 0);
@@ -242,7 +242,7 @@ static int listen_at_new(const char *text)
     struct { struct in6_addr addr; uint32_t bits; int index; }
         request = { addr.sin6_addr, 128, (int)if_nametoindex("lo") };
     ck_assert_int_eq(ioctl(local, SIOCSIFADDR, &request), 0);
-    int64_t end = clock_now() + 10 * HARK_SECOND;
+    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
     while (bind(local, (struct sockaddr *)&addr, sizeof addr) != 0 && clock_now() < end)
         ck_assert_int_ge(hark_step(loop, HARK_MILLISECOND), 0);
     ck_assert_int_eq(listen(local, 4), 0);

@@ -138,7 +138,7 @@ static void end_counting(void)
 /* Bounded by time; says nothing, since that would allocate. */
 static void step_quietly(const int *count, int wanted)
 {
-    int64_t end = clock_now() + 10 * HARK_SECOND;
+    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
     while (*count < wanted && clock_now() < end) hark_step(loop, HARK_SECOND);
 }
 

@@ -54,7 +54,7 @@ START_TEST(sends_finish_and_arrive_in_the_order_submitted)
             else hark_sendv(&probes[i].op, &wire.io, slices[i], 2, on_probe);
         }
         hark_shutdown(&probes[SENDS].op, &wire.io, SHUT_WR, on_probe);
-        for (int64_t end = clock_now() + 10 * HARK_SECOND; taken < sizeof data;) {
+        for (int64_t end = clock_now() + PATIENCE_S * HARK_SECOND; taken < sizeof data;) {
             ck_assert(clock_now() < end);
             spin(1);
             taken += pattern_take(wire.peer, taken, sizeof data);

@@ -75,18 +75,30 @@ void watcher_end(void)
     watcher_remove_root();
 }
 
+static bool is_that(const struct heard *heard, int64_t what, const char *path)
+{
+    return heard->what == what && strcmp(heard->path, path) == 0;
+}
+
 int told_times(int64_t what, const char *path)
 {
     int count = 0;
-    for (int i = 0; i < watcher.count; i++)
-        count += watcher.heard[i].what == what && strcmp(watcher.heard[i].path, path) == 0;
+    for (int i = 0; i < watcher.count; i++) count += is_that(&watcher.heard[i], what, path);
     return count;
+}
+
+/* Each is looked at once. */
+static bool is_told_since(int *seen, int64_t what, const char *path)
+{
+    for (; *seen < watcher.count; ++*seen)
+        if (is_that(&watcher.heard[*seen], what, path)) return true;
+    return false;
 }
 
 void await_told(int64_t what, const char *path)
 {
-    int64_t until = clock_now() + 10 * HARK_SECOND;
-    while (told_times(what, path) == 0) {
+    int64_t until = clock_now() + PATIENCE_S * HARK_SECOND;
+    for (int seen = 0; !is_told_since(&seen, what, path);) {
         ck_assert_msg(clock_now() < until, "%lld of %s is not told", (long long)what, path);
         ck_assert_int_ge(hark_step(loop, HARK_SECOND), 0);
     }
@@ -111,7 +123,7 @@ int news_of(const char *path)
 
 void await_news(const char *path, int before)
 {
-    int64_t until = clock_now() + 10 * HARK_SECOND;
+    int64_t until = clock_now() + PATIENCE_S * HARK_SECOND;
     while (news_of(path) == before) {
         ck_assert_msg(clock_now() < until, "nothing of %s is told", path);
         ck_assert_int_ge(hark_step(loop, HARK_SECOND), 0);
