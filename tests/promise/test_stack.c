@@ -261,8 +261,9 @@ START_TEST(an_unwinder_walks_from_a_fiber_to_its_beginning_and_no_further)
     int64_t result = hark_fiber_main(loop, is_walked, &walk);
     ck_assert_int_eq(result, walk.count + 1);
     ck_assert(walk.count >= 3 && walk.count < 12);
-    ck_assert_uint_eq(walk.functions[0], (uintptr_t)walks);
-    ck_assert_uint_eq(walk.functions[1], (uintptr_t)is_walked);
+    int first = walk.functions[0] != (uintptr_t)walks; /* on Windows it begins with itself */
+    ck_assert_uint_eq(walk.functions[first], (uintptr_t)walks);
+    ck_assert_uint_eq(walk.functions[first + 1], (uintptr_t)is_walked);
 }
 END_TEST
 

@@ -141,8 +141,6 @@ static const struct row rows[] = {
       "a handler of faults: an overflow ends the program without a word" },
     { "stack", "a_program_that_ends_in_a_fiber_has_leaked_nothing",
       "fork(), which Windows lacks" },
-    { "stack", "an_unwinder_walks_from_a_fiber_to_its_beginning_and_no_further",
-      "not ported yet: it fails" },
     { "stack", "a_switch_leaves_the_signal_mask_alone", "masks of signals, which Windows lacks" },
     { "watch", "what_is_told_may_be_renamed_in_the_callback",
       "events below a renamed directory, which wine 8 tells by its old name" },
