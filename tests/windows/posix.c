@@ -13,6 +13,7 @@
 #undef fcntl
 #undef fclose
 #undef lseek
+#undef if_nametoindex
 
 #include <io.h>
 #include <stdarg.h>
@@ -20,6 +21,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
+
+#include <iphlpapi.h>
 
 #include "calls.h"
 
@@ -466,5 +469,16 @@ int plain_sigaction(int number, const struct sigaction *to, struct sigaction *fr
     if (from != NULL) *from = (struct sigaction){ .sa_handler = now };
     if (from != NULL && now == on_plain) *from = handlers[number];
     if (has_handler) handlers[number] = *to;
+    return 0;
+}
+
+unsigned plain_if_nametoindex(const char *name)
+{
+    static union { IP_ADAPTER_ADDRESSES list; char room[65536]; } all;
+    ULONG bytes = sizeof all;
+    if (strcmp(name, "lo") != 0) return 0;
+    if (GetAdaptersAddresses(AF_UNSPEC, 0, NULL, &all.list, &bytes) != NO_ERROR) return 0;
+    for (const IP_ADAPTER_ADDRESSES *one = &all.list; one != NULL; one = one->Next)
+        if (one->IfType == IF_TYPE_SOFTWARE_LOOPBACK) return one->IfIndex;
     return 0;
 }

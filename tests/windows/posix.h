@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hark/statx.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <pthread.h>
@@ -80,6 +81,10 @@ static inline char *strchrnul(const char *text, int wanted)
 enum { SO_RCVBUFFORCE = SO_RCVBUF, MSG_MORE = 0 };
 #define mkfifo(path, mode) (-1)
 #define geteuid() 1
+/* "lo" is the loopback interface, whatever its name. */
+unsigned plain_if_nametoindex(const char *name);
+#define if_nametoindex(name) plain_if_nametoindex(name)
+#define gettid() ((int)GetCurrentThreadId())
 #define setresuid(real, effective, saved) (-1)
 #define unshare(flags) ((void)(flags), errno = ENOSYS, -1)
 #define posix_openpt(flags) (-1)
