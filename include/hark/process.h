@@ -69,7 +69,7 @@ enum hark_process_source {
 /* One descriptor of the child. */
 struct hark_process_fd {
     int number;                       /* in the child: 0 is its standard input, ...; on Windows at
-                                       * most 2 */
+                                       * most 255, and those above 2 are told to a C library only */
     enum hark_process_source source;
     int fd;                           /* for HARK_PROCESS_FD: any of this program's; on Windows a
                                        * handle, as an int, or 0 to 2 */

@@ -105,7 +105,7 @@ START_TEST(what_keeps_a_program_from_running_is_told)
         { .number = 0, .source = HARK_PROCESS_READS, .io = &in },
         { .number = 1, .source = HARK_PROCESS_WRITES, .io = &out },
         { .number = 2, .source = HARK_PROCESS_NULL },
-        { .number = 3, .source = HARK_PROCESS_NULL },
+        { .number = 256, .source = HARK_PROCESS_NULL },
     };
     const struct hark_process_fd bad[] = { fds[0], { .number = 1, .source = HARK_PROCESS_FD,
                                                      .fd = 0x7ffffffc } };
@@ -123,12 +123,34 @@ START_TEST(what_keeps_a_program_from_running_is_told)
     EXPECT_REFUSAL(HARK_EINVAL, .argv = NULL);
     EXPECT_REFUSAL(HARK_E2BIG, .argv = ARGUMENTS("cat", big));
     EXPECT_REFUSAL(HARK_EBADF, .argv = cat, .fds = bad, .fd_count = 2);
-    EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .fds = fds, .fd_count = 4);
+    EXPECT_REFUSAL(HARK_EMFILE, .argv = cat, .fds = fds, .fd_count = 4);
     EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .user = &(struct hark_process_user){ .uid = 1 });
     EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .leads_session = true);
     EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .leads_group = true);
     EXPECT_REFUSAL(HARK_EOPNOTSUPP, .argv = cat, .ignored = HARK_SIGNAL_BIT(SIGINT));
     remove_file(file);
+}
+END_TEST
+
+/* And none in between. */
+START_TEST(a_child_has_descriptors_of_higher_numbers)
+{
+    struct hark_process process = { 0 };
+    struct hark_io five = { 0 }, last = { 0 };
+    const struct hark_process_fd fds[] = {
+        { .number = 255, .source = HARK_PROCESS_WRITES, .io = &last },
+        { .number = 5, .source = HARK_PROCESS_WRITES, .io = &five },
+    };
+    start(&process, &(struct hark_process_options){
+        .argv = SHELL("echo five >&5; echo four >&4; echo last >&255"), .fds = fds,
+        .fd_count = 2 });
+    said[read_to_end(&five, said, sizeof said - 1)] = '\0';
+    ck_assert_str_eq(said, "five\n");
+    said[read_to_end(&last, said, sizeof said - 1)] = '\0';
+    ck_assert_str_eq(said, "last\n");
+    close_io(&five);
+    close_io(&last);
+    ck_assert_int_eq(await_end(&process), 1); /* of the echo that had nowhere to go */
 }
 END_TEST
 
@@ -246,6 +268,7 @@ void add_process_cases(Suite *suite)
     CASE(suite, an_environment_is_as_told_and_sorted);
     CASE(suite, a_program_is_found_in_the_path_of_the_child_and_by_its_directory);
     CASE(suite, what_keeps_a_program_from_running_is_told);
+    CASE(suite, a_child_has_descriptors_of_higher_numbers);
     CASE(suite, a_batch_file_is_not_run);
     CASE(suite, a_child_has_no_handle_but_those_it_was_given);
     CASE(suite, streams_of_a_child_may_be_nothing_or_a_file);

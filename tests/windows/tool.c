@@ -51,6 +51,14 @@ static int show_environment(void)
     return 0;
 }
 
+/* Says a word on another descriptor: "word >&5". */
+static int echo_on(const char *word, const char *to)
+{
+    char line[64];
+    int len = snprintf(line, sizeof line, "%.*s\n", (int)(to - word), word);
+    return _write(atoi(to + 3), line, (unsigned)len) == len ? 0 : 1;
+}
+
 /* A word: "$NAME" and "${NAME-other}" are replaced, quotation marks left out. */
 static void echo(const char *word)
 {
@@ -91,15 +99,17 @@ static void be_busy(void)
 
 static int be_shell(char *script)
 {
+    int code = 0;
     for (char *word = strtok(script, ";"); word != NULL; word = strtok(NULL, ";")) {
         word += strspn(word, " ");
         if (strncmp(word, "exit ", 5) == 0) return atoi(word + 5);
+        else if (strstr(word, " >&") != NULL) code |= echo_on(word + 5, strstr(word, " >&"));
         else if (strncmp(word, "echo ", 5) == 0) echo(word + 5);
         else if (strncmp(word, "read ", 5) == 0) read_line();
         else if (strcmp(word, "pwd") == 0) show_directory();
         else if (strncmp(word, "while ", 6) == 0) be_busy();
     }
-    return 0;
+    return code;
 }
 
 int main(int argc, char **argv)

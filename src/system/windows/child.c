@@ -3,6 +3,8 @@
  *  1. A child gets the handles that it is told of and no others: copies that can be inherited are
  *     named in a list. (What another thread starts meanwhile by calls of its own, without such a
  *     list, gets these copies, too: nothing is to be done about that.)
+ *     Windows has numbers for three of them; the C library tells a child of its own kind all by a
+ *     table in the start-up information, as msvcrt and ucrt read it.
  *  2. A process is its handle: as long as one is open, its number is no other's.
  *  3. What ended it is told in its exit code: the faults that Windows tells there, and the signals
  *     that were sent here, by a code of our own. */
@@ -23,6 +25,8 @@
 enum {
     LINE_UNITS = 32767,        /* Windows takes no more, with the zero at its end */
     STREAMS = CHILD_FIRST_FREE,
+    NUMBERS = 256,             /* of descriptors; a table of the C library may be no longer */
+    ENTRY_BYTES = 1 + sizeof(HANDLE),
     RIGHTS = PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE,
     CODE_MAX = 255,
 };
@@ -41,8 +45,9 @@ static const struct { DWORD code; int number; } faults[] = {
 /* What CreateProcess is told; in child_plan.stack. */
 struct launch {
     STARTUPINFOEXW start;
-    HANDLE copies[STREAMS];
-    HANDLE list[STREAMS];
+    HANDLE copies[NUMBERS];
+    HANDLE list[NUMBERS];
+    BYTE table[sizeof(int) + NUMBERS * ENTRY_BYTES];
     _Alignas(16) char attributes[256];
     WCHAR *env;
     WCHAR program[PATH_WIDE], directory[PATH_WIDE];
@@ -174,11 +179,12 @@ static int copy_handle(struct launch *launch, int number, int fd)
 static int copy_handles(struct launch *launch, const struct child_plan *plan)
 {
     const struct hark_process_options *options = plan->options;
-    bool is_told[STREAMS] = { false };
+    bool is_told[NUMBERS] = { false };
     for (size_t i = 0; i < options->fd_count; i++) {
         const struct hark_process_fd *fd = &options->fds[i];
         bool is_inherited = fd->source == HARK_PROCESS_INHERIT;
-        if (fd->number >= STREAMS) return is_inherited ? -EBADF : -EOPNOTSUPP;
+        if (is_inherited && fd->number >= STREAMS) return -EBADF; /* this program has none */
+        if (fd->number >= NUMBERS) return -EMFILE;
         int source = is_inherited ? fd->number : plan->sources[i];
         int error = copy_handle(launch, fd->number, source);
         if (error != 0) return error;
@@ -189,6 +195,32 @@ static int copy_handles(struct launch *launch, const struct child_plan *plan)
     return 0;
 }
 
+/* A flag of the C library: that the descriptor is open, and on what. */
+static BYTE flags_of(HANDLE handle)
+{
+    enum { OPEN = 1, PIPE = 8, DEVICE = 64 };
+    DWORD type = GetFileType(handle);
+    return type == FILE_TYPE_PIPE ? OPEN | PIPE : type == FILE_TYPE_CHAR ? OPEN | DEVICE : OPEN;
+}
+
+/* The table: how many there are, the flags of each, the handle of each. The first three it finds
+ * where all programs do; to ask what they are could wait for somebody who reads standard input. */
+static void tell_numbers(struct launch *launch, int highest)
+{
+    int count = highest + 1;
+    BYTE *flags = launch->table + sizeof count, *handles = flags + count;
+    if (count <= STREAMS) return;
+    memcpy(launch->table, &count, sizeof count);
+    for (int i = 0; i < count; i++) {
+        bool is_told = i >= STREAMS && launch->copies[i] != NULL;
+        HANDLE handle = is_told ? launch->copies[i] : INVALID_HANDLE_VALUE;
+        flags[i] = is_told ? flags_of(handle) : 0;
+        memcpy(handles + (size_t)i * sizeof handle, &handle, sizeof handle);
+    }
+    launch->start.StartupInfo.cbReserved2 = (WORD)(sizeof count + (size_t)count * ENTRY_BYTES);
+    launch->start.StartupInfo.lpReserved2 = launch->table;
+}
+
 /* Whether there is any to be inherited; or a negative error. */
 static int list_handles(struct launch *launch)
 {
@@ -196,8 +228,13 @@ static int list_handles(struct launch *launch)
     SIZE_T bytes = sizeof launch->attributes;
     STARTUPINFOW *start = &launch->start.StartupInfo;
     LPPROC_THREAD_ATTRIBUTE_LIST attributes = (void *)launch->attributes;
-    for (int i = 0; i < STREAMS; i++)
-        if (launch->copies[i] != NULL) launch->list[count++] = launch->copies[i];
+    int highest = -1;
+    for (int i = 0; i < NUMBERS; i++) {
+        if (launch->copies[i] == NULL) continue;
+        launch->list[count++] = launch->copies[i];
+        highest = i;
+    }
+    tell_numbers(launch, highest);
     start->cb = sizeof launch->start;
     start->dwFlags = STARTF_USESTDHANDLES;
     start->hStdInput = launch->copies[0];
@@ -246,7 +283,7 @@ static void drop(struct launch *launch)
 {
     if (launch->start.lpAttributeList != NULL)
         DeleteProcThreadAttributeList(launch->start.lpAttributeList);
-    for (int i = 0; i < STREAMS; i++)
+    for (int i = 0; i < NUMBERS; i++)
         if (launch->copies[i] != NULL) (void)CloseHandle(launch->copies[i]); /* ours, and a copy */
     if (launch->env != NULL) (void)HeapFree(GetProcessHeap(), 0, launch->env);
 }
