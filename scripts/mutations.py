@@ -467,9 +467,9 @@ MUTATIONS = [
              "is_asked ? ONCE_FRESH : ONCE_OVER", "is_asked ? ONCE_OVER : ONCE_OVER"),
 
     # 20: who holds the loop
-    Mutation("waiting-thread-is-signalled", 20, "epoll", ["stall"], "src/stall/thread.c",
-             "    *state = thread_look(tid);\n    bool has_copy = false;\n",
-             "    *state = thread_look(tid);\n    bool has_copy = false;\n"
+    Mutation("waiting-thread-is-signalled", 20, "epoll", ["stall_thread"], "src/stall/thread.c",
+             "    *state = look_at(tid);\n    bool has_copy = false;\n",
+             "    *state = look_at(tid);\n    bool has_copy = false;\n"
              "    if (beat != NULL) (void)tgkill(getpid(), tid, signal_number);\n"),
     Mutation("length-of-a-stall-is-guessed", 20, "poll", ["stall"], "src/loop/beat.c",
              "    BEAT_STORE(beat->ended_ns, clock_read());\n",
@@ -478,13 +478,13 @@ MUTATIONS = [
              "(uintptr_t)op->label & low", "beat->label & low"),
     Mutation("sampler-never-sleeps", 20, "epoll", ["stall_watch"], "src/stall/sampler.c",
              "        else sleep_until_a_turn();\n",
-             "        else (void)watch_sleep(next_look());\n"),
-    Mutation("turn-does-not-wake-the-sampler", 20, "select", ["stall_watch"], "src/loop/beat.c",
+             "        else door_wait(next_look());\n"),
+    Mutation("turn-does-not-wake-the-sampler", 20, "select", ["stall"], "src/loop/beat.c",
              "__ATOMIC_SEQ_CST)) stall_seam.wake();", "__ATOMIC_SEQ_CST)) {}"),
     Mutation("many-callbacks-are-one", 20, "epoll", ["stall"], "src/stall/sampler.c",
              "track->longest_ns * 2 < held_ns &&", "false &&"),
     Mutation("signal-stays-taken", 20, "epoll", ["stall_watch"], "src/stall/sampler.c",
-             "    thread_signal_restore();\n", ""),
+             "    thread_close();\n", ""),
     Mutation("fiber-is-not-told", 20, "io_uring", ["stall"], "src/fiber/fiber.c",
              "    BEAT_STORE(fibers->running, fiber);\n", ""),
     Mutation("malformed-time-is-taken", 20, "epoll", ["stall_watch"], "src/stall/stall.c",

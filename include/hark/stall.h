@@ -12,6 +12,12 @@
  * the way out of the kernel only. That signal is a real-time one that has no handler; it gets one
  * while the watch is on.
  *
+ * On Windows the thread (by HARK_STALL_DUMP each in turn) stands still for as long as its registers
+ * and the upper part of its stack are copied, which needs no call of its own either. Its system
+ * call is told by the name that ntdll has for it, without a descriptor. On processors other than
+ * x86-64 there is neither. On macOS and the BSDs a thread cannot be looked at by another: there it
+ * is told whose callback holds the loop, where that was submitted and for how long, and no stack.
+ *
  * HARK_STALL=50ms in the environment turns the watch on in any program that opens a loop, with that
  * budget and reports on stderr; HARK_STALL=50ms,dump and 50ms,abort do more, as enum
  * hark_stall_action says. Units are us, ms and s. A value that is none is told in a line on stderr,
@@ -39,15 +45,17 @@ enum hark_stall_moment {
 enum hark_stall_action {
     HARK_STALL_WARN,        /* reports on stderr: one stall a second, the others are counted */
     HARK_STALL_QUIET,       /* nothing */
-    HARK_STALL_DUMP,        /* a report with the stacks of all threads of the process */
-    HARK_STALL_ABORT        /* a report, then abort(3): the core has everything */
+    HARK_STALL_DUMP,        /* a report with the stacks of all threads of the process, where one can
+                             * look at another */
+    HARK_STALL_ABORT        /* a report, then abort(3): a core has everything */
 };
 
 /* What the thread of the loop does. */
 enum hark_stall_state {
-    HARK_STALL_UNKNOWN,     /* there is no /proc that would tell */
+    HARK_STALL_UNKNOWN,     /* there is nobody to ask, as where /proc is missing */
     HARK_STALL_RUNS,        /* on a processor, or ready to be */
-    HARK_STALL_WAITS        /* in a system call, or for memory */
+    HARK_STALL_WAITS        /* in a system call, or for memory. On Windows also in one that does not
+                             * wait, of win32u.dll if the watch found that loaded when it began */
 };
 
 enum { HARK_STALL_FRAMES = 48 };
@@ -64,7 +72,8 @@ struct hark_stall {
                              * had no processor; 0 also where the kernel does not tell */
     bool is_many;           /* no single callback took half of it: many add up */
     unsigned share;         /* with is_many: percent of the looks that met this kind and place */
-    int thread;             /* as gettid(2) says */
+    int thread;             /* as gettid(2) or GetCurrentThreadId() says; elsewhere it only tells
+                             * threads apart */
 
     /* The callback that runs; with is_many the one met most often. All may be NULL. */
     const char *kind;       /* of the op, as inspection tells it: "recv", "file read", ...; or
@@ -75,8 +84,9 @@ struct hark_stall {
     const char *fiber_place; /* file:line of its start */
 
     enum hark_stall_state state;
-    int syscall;            /* its number, or -1 */
-    const char *syscall_name; /* "read", ...; NULL: none, or one that is not in the table */
+    int syscall;            /* its number, or -1, as always on Windows */
+    const char *syscall_name; /* "read", "NtReadFile", ...; NULL: none, or one that is not in the
+                             * table */
     int fd;                 /* that it works on, or -1 */
     const char *target;     /* what that is: a path, "tcp 127.0.0.1:80"; or the path of an open;
                              * or NULL */
@@ -124,7 +134,9 @@ HARK_API void hark_stall_unwatch(void);
 HARK_API void hark_stall_print(const struct hark_stall *stall, FILE *to);
 
 /* Writes where a frame is: "function (file:line)" if libdw can be loaded (it is looked for when the
- * first name is asked for), else "function+0x12 (module)" or "module+0x1234".
+ * first name is asked for), else "function+0x12 (module)" or "module+0x1234". On Windows the place
+ * of libdw is dbghelp's, which one thread at a time may use: a program that does so itself turns
+ * the watch off meanwhile.
  *
  * index   of the frame.
  * text    always terminated.

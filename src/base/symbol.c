@@ -108,12 +108,6 @@ static void copy_name(const char *name, char *text, size_t room)
     free(plain);
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 /* Function, file and line by debug information. */
 static bool find_by_libdw(uintptr_t at, struct symbol *symbol)
 {
@@ -131,32 +125,11 @@ void symbol_find(uintptr_t at, struct symbol *symbol)
 {
     Dl_info info;
     bool is_mapped = dladdr((void *)at, &info) != 0 && info.dli_fname != NULL;
-    *symbol = (struct symbol){ .module = is_mapped ? base_name(info.dli_fname) : NULL };
+    *symbol = (struct symbol){ .module = is_mapped ? symbol_base_name(info.dli_fname) : NULL };
     if (is_mapped) symbol->offset = at - (uintptr_t)info.dli_fbase;
     open_libdw();
     if (find_by_libdw(at, symbol) || !is_mapped || info.dli_sname == NULL) return;
     copy_name(info.dli_sname, symbol->function, sizeof symbol->function);
     symbol->offset = at - (uintptr_t)info.dli_saddr;
     symbol->is_offset_in_function = true;
-}
-
-size_t symbol_print(uintptr_t at, char *text, size_t room)
-{
-    struct symbol symbol;
-    symbol_find(at, &symbol);
-    int len;
-    if (symbol.module == NULL && symbol.function[0] == '\0')
-        len = snprintf(text, room, "0x%zx", (size_t)at);
-    else if (symbol.function[0] == '\0')
-        len = snprintf(text, room, "%s+0x%zx", symbol.module, (size_t)symbol.offset);
-    else if (symbol.file != NULL)
-        len = snprintf(text, room, "%s (%s:%d)", symbol.function, base_name(symbol.file),
-                       symbol.line);
-    else if (symbol.is_offset_in_function)
-        len = snprintf(text, room, "%s+0x%zx (%s)", symbol.function, (size_t)symbol.offset,
-                       symbol.module);
-    else
-        len = snprintf(text, room, "%s (%s)", symbol.function,
-                       symbol.module != NULL ? symbol.module : "?");
-    return len < 0 ? 0 : (size_t)len < room ? (size_t)len : room - 1;
 }

@@ -27,6 +27,9 @@ void symbol_find(uintptr_t at, struct symbol *symbol);
  * length. */
 size_t symbol_print(uintptr_t at, char *text, size_t room);
 
+/* What comes behind the last folder of a path. */
+const char *symbol_base_name(const char *path);
+
 /* Gives back what was read. */
 void symbol_close(void);
 

@@ -1,13 +1,40 @@
 /* The report of a stall, as text. On stderr one stall a second is told in full; the others are
  * counted, and the count comes with the next. */
-#include <dirent.h>
-#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/symbol.h"
 #include "stall/stall.h"
+
+/* What is printed is gathered first: in one piece nothing of the program comes in between. */
+struct text { char *at; size_t len, room; };
+
+static __attribute__((format(printf, 2, 3))) void say(struct text *text, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int len = vsnprintf(NULL, 0, format, list);
+    va_end(list);
+    size_t wanted = text->len + (size_t)len + 1;
+    if (len < 0) return;
+    if (wanted > text->room) {
+        char *larger = realloc(text->at, 2 * wanted);
+        if (larger == NULL) return;
+        text->at = larger;
+        text->room = 2 * wanted;
+    }
+    va_start(list, format);
+    text->len += (size_t)vsnprintf(text->at + text->len, text->room - text->len, format, list);
+    va_end(list);
+}
+
+static void write_text(struct text *text, FILE *to)
+{
+    if (text->len != 0) fwrite(text->at, 1, text->len, to);
+    free(text->at);
+}
 
 static double ms(int64_t ns) { return (double)ns / (double)HARK_MILLISECOND; }
 
@@ -22,107 +49,106 @@ size_t hark_stall_frame(const struct hark_stall *stall, size_t index, char *text
     return symbol_print(at, text, room_bytes);
 }
 
-static void print_callback(const struct hark_stall *stall, FILE *to)
+static void print_callback(const struct hark_stall *stall, struct text *to)
 {
-    if (stall->kind == NULL) fprintf(to, "  by no callback that was told of\n");
+    if (stall->kind == NULL) say(to, "  by no callback that was told of\n");
     else if (stall->is_many)
-        fprintf(to, "  by many callbacks, %u so far; %u %% of the looks met %s", stall->callbacks,
-                stall->share, stall->kind);
-    else fprintf(to, "  by the callback of %s", stall->kind);
+        say(to, "  by many callbacks, %u so far; %u %% of the looks met %s", stall->callbacks,
+            stall->share, stall->kind);
+    else say(to, "  by the callback of %s", stall->kind);
     if (stall->kind != NULL) {
-        if (stall->label != NULL) fprintf(to, " \"%s\"", stall->label);
-        if (stall->place != NULL) fprintf(to, ", submitted at %s", stall->place);
-        fputc('\n', to);
+        if (stall->label != NULL) say(to, " \"%s\"", stall->label);
+        if (stall->place != NULL) say(to, ", submitted at %s", stall->place);
+        say(to, "\n");
     }
     if (stall->fiber == NULL) return;
-    fprintf(to, "  in the fiber \"%s\"", stall->fiber);
-    if (stall->fiber_place != NULL) fprintf(to, ", started at %s", stall->fiber_place);
-    fputc('\n', to);
+    say(to, "  in the fiber \"%s\"", stall->fiber);
+    if (stall->fiber_place != NULL) say(to, ", started at %s", stall->fiber_place);
+    say(to, "\n");
 }
 
-static void print_state(const struct hark_stall *stall, FILE *to)
+static void print_state(const struct hark_stall *stall, struct text *to)
 {
     if (stall->ready_ns > stall->held_ns / 4)
-        fprintf(to, "  for %.1f ms of that it was ready to run, and had no processor\n",
+        say(to, "  for %.1f ms of that it was ready to run, and had no processor\n",
                 ms(stall->ready_ns));
     if (stall->state == HARK_STALL_UNKNOWN) return;
-    if (stall->state == HARK_STALL_RUNS) fprintf(to, "  it runs\n");
-    else if (stall->syscall < 0) fprintf(to, "  it waits for memory\n");
+    if (stall->state == HARK_STALL_RUNS) say(to, "  it runs\n");
+    else if (stall->syscall < 0 && stall->syscall_name == NULL)
+        say(to, "  it waits for memory\n");
     else {
-        if (stall->syscall_name != NULL) fprintf(to, "  it waits in %s", stall->syscall_name);
-        else fprintf(to, "  it waits in system call %d", stall->syscall);
-        if (stall->fd >= 0) fprintf(to, " of descriptor %d", stall->fd);
-        if (stall->target != NULL) fprintf(to, ": %s", stall->target);
-        fputc('\n', to);
+        if (stall->syscall_name != NULL) say(to, "  it waits in %s", stall->syscall_name);
+        else say(to, "  it waits in system call %d", stall->syscall);
+        if (stall->fd >= 0) say(to, " of descriptor %d", stall->fd);
+        if (stall->target != NULL) say(to, ": %s", stall->target);
+        say(to, "\n");
     }
 }
 
-static void print_frames(const struct hark_stall *stall, FILE *to)
+static void print_frames(const struct hark_stall *stall, struct text *to)
 {
     char text[512];
     for (size_t i = 0; i < stall->frame_count; i++) {
         (void)hark_stall_frame(stall, i, text, sizeof text);
-        fprintf(to, "  %c%-2zu  %s\n", i < stall->certain ? '#' : '?', i, text);
+        say(to, "  %c%-2u  %s\n", i < stall->certain ? '#' : '?', (unsigned)i, text);
     }
-    if (stall->frame_count == 0) fprintf(to, "  its stack could not be read\n");
+    if (stall->frame_count == 0) say(to, "  its stack could not be read\n");
 }
 
-void hark_stall_print(const struct hark_stall *stall, FILE *to)
+static void print_stall(const struct hark_stall *stall, struct text *to)
 {
     if (stall->moment == HARK_STALL_OVER) {
-        fprintf(to, "hark: stall over: thread %d had held its loop for %.1f ms in all",
+        say(to, "hark: stall over: thread %d had held its loop for %.1f ms in all",
                 stall->thread, ms(stall->held_ns));
-        if (stall->is_many) fprintf(to, ", by many callbacks");
-        if (stall->kind != NULL) fprintf(to, "; %s %s", stall->is_many ? "most often" : "by",
+        if (stall->is_many) say(to, ", by many callbacks");
+        if (stall->kind != NULL) say(to, "; %s %s", stall->is_many ? "most often" : "by",
                                          stall->kind);
-        if (stall->place != NULL) fprintf(to, " of %s", stall->place);
-        fputc('\n', to);
+        if (stall->place != NULL) say(to, " of %s", stall->place);
+        say(to, "\n");
         return;
     }
-    fprintf(to, "hark: stall: thread %d has held its loop for %.1f ms (budget %.1f ms)\n",
+    say(to, "hark: stall: thread %d has held its loop for %.1f ms (budget %.1f ms)\n",
             stall->thread, ms(stall->held_ns), ms(stall->budget_ns));
     print_callback(stall, to);
     print_state(stall, to);
     print_frames(stall, to);
 }
 
-/* The other threads, as far as they wait: who holds the lock that this one waits for? */
-static void print_threads(int except, FILE *to)
+void hark_stall_print(const struct hark_stall *stall, FILE *to)
 {
-    DIR *folder = opendir("/proc/self/task");
-    if (folder == NULL) return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        int tid = atoi(entry->d_name);
-        struct thread_state state;
-        struct frames frames;
-        char text[STALL_TEXT];
-        if (tid == 0 || tid == except) continue;
-        thread_frames(tid, NULL, 0, &state, &frames);
-        struct hark_stall as = { .state = state.state, .syscall = state.syscall,
-                                 .frames = frames.at, .frame_count = frames.count,
-                                 .certain = frames.certain };
-        target_find(&state, &as, text, sizeof text);
-        fprintf(to, "hark: thread %d\n", tid);
-        print_state(&as, to);
-        if (as.frame_count != 0) print_frames(&as, to);
-    }
-    closedir(folder);
+    struct text text = { 0 };
+    print_stall(stall, &text);
+    write_text(&text, to);
 }
 
-/* In one piece, so that what the program prints meanwhile does not come in between. */
+/* The other threads, as far as they wait: who holds the lock that this one waits for? */
+struct others { const struct hark_stall *except; struct text to; };
+
+static void print_thread(int tid, void *arg)
+{
+    struct others *others = arg;
+    struct thread_state state;
+    struct frames frames;
+    char text[STALL_TEXT];
+    if (tid == others->except->thread) return;
+    thread_frames(tid, NULL, 0, &state, &frames);
+    struct hark_stall as = { .state = state.state, .syscall = state.syscall,
+                             .frames = frames.at, .frame_count = frames.count,
+                             .certain = frames.certain };
+    target_find(&state, &as, text, sizeof text);
+    say(&others->to, "hark: thread %d\n", tid);
+    print_state(&as, &others->to);
+    if (as.frame_count != 0) print_frames(&as, &others->to);
+}
+
 static void report(const struct hark_stall *stall, enum hark_stall_action action)
 {
-    char *text = NULL;
-    size_t len = 0;
-    FILE *to = open_memstream(&text, &len);
-    if (to == NULL) return;
-    hark_stall_print(stall, to);
+    struct others others = { .except = stall };
+    print_stall(stall, &others.to);
     if (action == HARK_STALL_DUMP && stall->moment == HARK_STALL_CAUGHT)
-        print_threads(stall->thread, to);
-    fclose(to);
-    fwrite(text, 1, len, stderr);
+        thread_each(print_thread, &others);
+    write_text(&others.to, stderr);
     fflush(stderr);
-    free(text);
 }
 
 void report_stall(const struct hark_stall *stall, enum hark_stall_action action)

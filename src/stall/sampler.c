@@ -40,6 +40,24 @@ enum found { FOUND_NOTHING, FOUND_STALL, FOUND_END };
 static const uint64_t label_bits = (UINT64_C(1) << HEARTBEAT_COUNT_SHIFT) - 1;
 static const uint64_t place_bits = (UINT64_C(1) << HEARTBEAT_KIND_SHIFT) - 1;
 
+/* Reads up to the end of a page at a time: the text may end before memory that is not there. */
+void memory_text(uintptr_t address, char *text, size_t room)
+{
+    const uintptr_t page = 4096;
+    size_t len = 0;
+    while (len < room - 1 && address != 0) {
+        size_t bytes = page - (address + len) % page;
+        if (bytes > room - 1 - len) bytes = room - 1 - len;
+        size_t got = memory_read(address + len, text + len, bytes);
+        size_t end = strnlen(text + len, got);
+        len += end;
+        if (end < got || got == 0) break;
+    }
+    text[len] = '\0';
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) text[i] = '?';
+}
+
 static uintptr_t read_pointer(const void *at)
 {
     uintptr_t pointer = 0;
@@ -257,7 +275,7 @@ static bool is_quiet(void)
 static void sleep_until_a_turn(void)
 {
     __atomic_store_n(&beats_sampler_sleeps, 1, __ATOMIC_SEQ_CST);
-    if (is_quiet()) (void)watch_sleep(-1);
+    if (is_quiet()) door_wait(-1);
     BEAT_STORE(beats_sampler_sleeps, 0);
 }
 
@@ -275,13 +293,13 @@ static int64_t next_look(void)
 void sampler_run(void)
 {
     memset(tracks, 0, sizeof tracks);
-    thread_signal_install();
+    thread_open();
     while (!watch_is_ending(&watch)) {
         bool is_active = false;
         for (int i = 0; i < HEARTBEAT_SLOTS; i++) is_active |= visit_slot(i);
-        if (is_active) (void)watch_sleep(next_look());
+        if (is_active) door_wait(next_look());
         else sleep_until_a_turn();
     }
-    thread_signal_restore();
+    thread_close();
     symbol_close();
 }

@@ -1,12 +1,12 @@
 /* The watch turned on and off: by call, by the environment, and after a fork. */
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "calls.h"
 #include "loop/loop.h"
 #include "stall/stall.h"
 
@@ -22,7 +22,6 @@ static pthread_t sampler;
 
 static pthread_mutex_t turn_of_samplers = PTHREAD_MUTEX_INITIALIZER; /* held while one runs */
 static _Thread_local unsigned own_generation;
-static sem_t door;                  /* ends a sleep of the sampler */
 static atomic_bool is_environment_read;
 
 bool watch_is_ending(struct watch *as)
@@ -32,13 +31,6 @@ bool watch_is_ending(struct watch *as)
     *as = watch;
     pthread_mutex_unlock(&lock);
     return is_ending;
-}
-
-bool watch_sleep(int64_t timeout_ns)
-{
-    if (timeout_ns < 0) return sem_wait(&door) == 0;
-    struct timespec until = clock_timespec(clock_read() + timeout_ns);
-    return sem_clockwait(&door, CLOCK_MONOTONIC, &until) == 0;
 }
 
 static void set_watched(bool is_watched)
@@ -70,8 +62,8 @@ static void in_child(void)
     is_on = false;
     generation++;
     (void)pthread_mutex_init(&turn_of_samplers, NULL); /* its holder is not here */
-    (void)sem_init(&door, 0, 0);
-    thread_signal_restore();
+    door_open();
+    thread_close();
     atomic_store(&is_environment_read, false);
 }
 
@@ -79,7 +71,7 @@ static void *sampler_main(void *arg)
 {
     own_generation = (unsigned)(uintptr_t)arg;
     pthread_mutex_lock(&turn_of_samplers);
-    (void)pthread_setname_np(pthread_self(), "hark-stall");
+    thread_name("hark-stall");
     sampler_run();
     pthread_mutex_unlock(&turn_of_samplers);
     return NULL;
@@ -91,8 +83,8 @@ static int start_sampler(void)
     sigset_t all, before;
     sigfillset(&all);
     if (!is_prepared) {
-        (void)sem_init(&door, 0, 0);
-        (void)pthread_atfork(before_fork, after_fork, in_child);
+        door_open();
+        (void)call_at_fork(before_fork, after_fork, in_child);
         is_prepared = true;
     }
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -124,7 +116,7 @@ int hark_stall_watch(const struct hark_stall_options *options)
         is_on = true;
         set_watched(true);
     } else if (error == 0) {
-        sem_post(&door); /* its pause was one of the old budget */
+        door_knock(); /* its pause was one of the old budget */
     }
     pthread_mutex_unlock(&lock);
     return error;
@@ -142,7 +134,7 @@ void hark_stall_unwatch(void)
     }
     pthread_mutex_unlock(&lock);
     if (!was_on) return;
-    sem_post(&door);
+    door_knock();
     if (pthread_equal(old, pthread_self())) pthread_detach(old);
     else pthread_join(old, NULL);
 }
@@ -195,7 +187,7 @@ static void on_opened(void)
 
 static void on_wake(void)
 {
-    if (__atomic_exchange_n(&beats_sampler_sleeps, 0, __ATOMIC_SEQ_CST)) sem_post(&door);
+    if (__atomic_exchange_n(&beats_sampler_sleeps, 0, __ATOMIC_SEQ_CST)) door_knock();
 }
 
 const struct stall_ops stall_seam = { .opened = on_opened, .wake = on_wake };

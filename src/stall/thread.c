@@ -7,6 +7,7 @@
  * of the thread's own processor time: Linux expires it on the way back to user space, where no
  * system call is under way any more (CONFIG_POSIX_CPU_TIMERS_TASK_WORK, since 5.9). If the thread
  * falls asleep first, the timer stays silent, and it is looked at by /proc again. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,29 +25,39 @@
 
 enum { ASK_MS = 40 }; /* for a tick of the slowest kernel, and for being descheduled a little */
 
+static sem_t door;
+
+void door_open(void) { (void)sem_init(&door, 0, 0); }
+void door_knock(void) { (void)sem_post(&door); }
+
+void door_wait(int64_t timeout_ns)
+{
+    if (timeout_ns < 0) {
+        (void)sem_wait(&door);
+        return;
+    }
+    struct timespec until = clock_timespec(clock_read() + timeout_ns);
+    (void)sem_clockwait(&door, CLOCK_MONOTONIC, &until);
+}
+
+void thread_name(const char *name) { (void)pthread_setname_np(pthread_self(), name); }
+
+void thread_each(void (*fn)(int tid, void *arg), void *arg)
+{
+    DIR *folder = opendir("/proc/self/task");
+    if (folder == NULL) return;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        int tid = atoi(entry->d_name);
+        if (tid != 0) fn(tid, arg);
+    }
+    closedir(folder);
+}
+
 size_t memory_read(uintptr_t address, void *to, size_t bytes)
 {
     struct iovec here = { to, bytes }, there = { (void *)address, bytes };
     ssize_t got = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
     return got < 0 ? 0 : (size_t)got;
-}
-
-/* Reads up to the end of a page at a time: the text may end before memory that is not there. */
-void memory_text(uintptr_t address, char *text, size_t room)
-{
-    const uintptr_t page = 4096;
-    size_t len = 0;
-    while (len < room - 1 && address != 0) {
-        size_t bytes = page - (address + len) % page;
-        if (bytes > room - 1 - len) bytes = room - 1 - len;
-        size_t got = memory_read(address + len, text + len, bytes);
-        size_t end = strnlen(text + len, got);
-        len += end;
-        if (end < got || got == 0) break;
-    }
-    text[len] = '\0';
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) text[i] = '?';
 }
 
 /* Reads a short file of a thread; false: there is none. */
@@ -70,7 +81,7 @@ int64_t thread_ready_ns(int tid)
     return strtoll(at, &at, 10);
 }
 
-struct thread_state thread_look(int tid)
+static struct thread_state look_at(int tid)
 {
     struct thread_state state = { .state = HARK_STALL_UNKNOWN, .syscall = -1 };
     char line[256], *at = line;
@@ -168,7 +179,7 @@ static bool is_free(int number, struct sigaction *before)
            before->sa_handler == SIG_DFL;
 }
 
-void thread_signal_install(void)
+void thread_open(void)
 {
     struct sigaction action = { .sa_sigaction = on_signal,
                                 .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
@@ -183,7 +194,7 @@ void thread_signal_install(void)
 
 /* Unless somebody else has taken the signal meanwhile. One that a thread has blocked may still be
  * pending, and by default it would end the program: ignoring it first discards it. */
-void thread_signal_restore(void)
+void thread_close(void)
 {
     struct sigaction now, ignore = { .sa_handler = SIG_IGN };
     if (signal_number == 0 || sigaction(signal_number, NULL, &now) != 0) return;
@@ -211,7 +222,7 @@ static bool wait_for_answer(int tid)
     for (int ms = 0; ms < ASK_MS; ms += 4) {
         struct timespec until = clock_timespec(clock_read() + 4 * HARK_MILLISECOND);
         if (sem_clockwait(&ask.done, CLOCK_MONOTONIC, &until) == 0) return true;
-        if (thread_look(tid).state == HARK_STALL_WAITS) break;
+        if (look_at(tid).state == HARK_STALL_WAITS) break;
     }
     int expected = ASK_OPEN;
     if (atomic_compare_exchange_strong(&ask.asked, &expected, ASK_NONE)) return false;
@@ -242,11 +253,11 @@ void thread_frames(int tid, const struct heartbeat *beat, uint64_t turn_count,
 {
     static struct stack_copy copy; /* the sampler's only */
     frames->count = frames->certain = 0;
-    *state = thread_look(tid);
+    *state = look_at(tid);
     bool has_copy = false;
     if (state->state != HARK_STALL_WAITS && beat != NULL) {
         has_copy = copy_running(tid, beat, turn_count, &copy);
-        if (!has_copy) *state = thread_look(tid); /* it may wait by now */
+        if (!has_copy) *state = look_at(tid); /* it may wait by now */
     }
     if (!has_copy) has_copy = copy_waiting(state, &copy);
     if (!has_copy) return;

@@ -56,6 +56,7 @@
     X(sync) \
     X(exercises) \
     X(stall) \
+    X(stall_thread) \
     X(stall_watch) \
     X(process) \
     X(spawn) \

@@ -1,21 +1,11 @@
-/* Promise 20: a callback that holds the loop is caught while it does, and what is told of it is
- * true: whose it is, where it is, and what it waits for. */
+/* Promise 20: a callback that holds the loop is caught while it does, and it is told whose it is.
+ * The watch is turned on and off. */
 #include "groups.h"
 #include "harness.h"
 #include "witness.h"
 
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/sem.h>
-#include <sys/stat.h>
-#include <sys/time.h>
 
 #define BUDGET_NS (20 * HARK_MILLISECOND)
 enum { LOOKS = 3 }; /* after it was caught: each could end a call too early */
@@ -52,7 +42,7 @@ START_TEST(a_callback_that_computes_is_caught_while_it_holds_the_loop)
     ck_assert_int_gt(told.stall.call_ns, 0);
     ck_assert_int_le(told.stall.call_ns, told.stall.held_ns);
     ck_assert(!told.stall.is_many);
-    ck_assert_int_ne(told.stall.state, HARK_STALL_UNKNOWN);
+    ck_assert_int_eq(told.stall.state != HARK_STALL_UNKNOWN, THREADS_ARE_SEEN);
     ck_assert(!STACKS_ARE_TRUE || told.is_culprit_certain);
 }
 END_TEST
@@ -84,216 +74,6 @@ START_TEST(a_callback_of_a_file_or_of_a_layer_is_told_by_what_was_asked_for)
         ck_assert_str_eq(told.kind, asked[i].kind);
         ck_assert_str_eq(told.label, asked[i].kind);
     }
-}
-END_TEST
-
-/* Whether this program was compiled with debug information. */
-static bool has_line_table(void)
-{
-    char name[16];
-    struct stat status;
-    snprintf(name, sizeof name, ".%s_%s", "debug", "line"); /* in pieces: not to find itself */
-    int fd = open("/proc/self/exe", O_RDONLY);
-    ck_assert_int_eq(fstat(fd, &status), 0);
-    size_t bytes = (size_t)status.st_size;
-    void *file = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
-    ck_assert(file != MAP_FAILED);
-    bool has_name = memmem(file, bytes, name, strlen(name)) != NULL;
-    munmap(file, bytes);
-    return has_name;
-}
-
-START_TEST(a_frame_is_written_with_its_function_and_line)
-{
-    struct probe probe = { .then = compute };
-    if (!STACKS_ARE_TRUE) return;
-    witness_begin(BUDGET_NS);
-    hark_nop(&probe.op, loop, on_probe);
-    await(&probe);
-    struct told told = witness_met();
-    bool has_libdw = dlopen("libdw.so.1", RTLD_NOW) != NULL;
-    const char *wanted = !has_libdw ? "+0x" : has_line_table() ? "compute_until_met (witness.c:"
-                                                               : "compute_until_met (";
-    ck_assert_msg(strstr(told.culprit, wanted) != NULL, "%s, wanted %s", told.culprit, wanted);
-}
-END_TEST
-
-/* The calls that wait. Those that signal(7) says a handler ends with EINTR are among them. */
-
-static int ends[2], descriptor;
-static struct sockaddr_in peer_address;
-static char path[64];
-
-static bool CULPRIT wait_in_nanosleep(void)
-{
-    struct timespec pause = { .tv_nsec = 200 * HARK_MILLISECOND };
-    while (witness_count(HARK_STALL_GOES_ON) < LOOKS)
-        if (nanosleep(&pause, NULL) != 0) return false;
-    return true;
-}
-
-static bool CULPRIT wait_in_poll(void)
-{
-    struct pollfd one = { .fd = ends[0], .events = POLLIN };
-    return poll(&one, 1, 20000) == 1;
-}
-
-static bool CULPRIT wait_in_read(void)
-{
-    char byte;
-    return read(ends[0], &byte, 1) == 1;
-}
-
-static bool CULPRIT wait_in_recv(void)
-{
-    char byte;
-    return recv(ends[0], &byte, 1, 0) == 1;
-}
-
-static bool CULPRIT wait_in_epoll(void)
-{
-    struct epoll_event event;
-    return epoll_wait(descriptor, &event, 1, 20000) == 1;
-}
-
-static bool CULPRIT wait_in_semtimedop(void)
-{
-    struct sembuf take = { .sem_op = -1 };
-    struct timespec most = { .tv_sec = 20 };
-    return semtimedop(descriptor, &take, 1, &most) == 0;
-}
-
-static bool CULPRIT wait_in_open(void)
-{
-    int fd = open(path, O_RDONLY);
-    bool is_open = fd >= 0;
-    close(fd);
-    return is_open;
-}
-
-static void write_byte(void) { ck_assert_int_eq(write(ends[1], "x", 1), 1); }
-static void do_nothing(void) { }
-
-static void give_semaphore(void)
-{
-    struct sembuf give = { .sem_op = 1 };
-    ck_assert_int_eq(semop(descriptor, &give, 1), 0);
-}
-
-static void open_other_end(void)
-{
-    int fd = open(path, O_WRONLY);
-    ck_assert_int_ge(fd, 0);
-    close(fd);
-}
-
-static void make_pipe(void) { ck_assert_int_eq(pipe(ends), 0); }
-
-static void make_connection(void)
-{
-    struct timeval most = { .tv_sec = 20 };
-    socklen_t len = sizeof peer_address;
-    ck_assert(plain_pair(ends, WIRE_TCP4));
-    ck_assert_int_eq(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most), 0);
-    ck_assert_int_eq(getpeername(ends[0], (void *)&peer_address, &len), 0);
-}
-
-static void make_epoll(void)
-{
-    struct epoll_event wanted = { .events = EPOLLIN };
-    make_pipe();
-    descriptor = epoll_create1(0);
-    ck_assert_int_eq(epoll_ctl(descriptor, EPOLL_CTL_ADD, ends[0], &wanted), 0);
-}
-
-static void make_semaphore(void)
-{
-    descriptor = semget(IPC_PRIVATE, 1, 0600);
-    ck_assert_int_ge(descriptor, 0);
-}
-
-static void make_fifo(void)
-{
-    snprintf(path, sizeof path, "/tmp/hark-stall-%d", (int)getpid());
-    ck_assert_int_eq(mkfifo(path, 0600), 0);
-}
-
-enum works_on { ON_NOTHING, ON_END, ON_DESCRIPTOR, ON_PATH };
-
-static const struct waiting {
-    const char *call;       /* a part of its name on every machine */
-    bool (*wait)(void);     /* false: it ended too early */
-    void (*make)(void);
-    void (*release)(void);
-    enum works_on works_on;
-    const char *target;     /* the beginning of what is told of it */
-} waitings[] = {
-    { "nanosleep", wait_in_nanosleep, do_nothing, do_nothing, ON_NOTHING, "" },
-    { "poll", wait_in_poll, make_pipe, write_byte, ON_END, "pipe:[" },
-    { "read", wait_in_read, make_pipe, write_byte, ON_END, "pipe:[" },
-    { "recvfrom", wait_in_recv, make_connection, write_byte, ON_END, "tcp 127.0.0.1:" },
-    { "epoll", wait_in_epoll, make_epoll, write_byte, ON_DESCRIPTOR, "anon_inode:[eventpoll]" },
-    { "semtimedop", wait_in_semtimedop, make_semaphore, give_semaphore, ON_NOTHING, "" },
-    { "open", wait_in_open, make_fifo, open_other_end, ON_PATH, "/tmp/hark-stall-" },
-};
-
-static const struct waiting *waiting;
-static bool has_lasted;
-static struct told waited;      /* the latest that met it in a call, not on its way to the next */
-
-static void wait_for_release(struct probe *probe)
-{
-    (void)probe;
-    has_lasted = waiting->wait();
-}
-
-static void release_after_looks(const struct hark_stall *stall)
-{
-    if (stall->moment == HARK_STALL_GOES_ON && stall->state == HARK_STALL_WAITS)
-        waited = witness_told(HARK_STALL_GOES_ON);
-    bool is_last = stall->moment == HARK_STALL_GOES_ON &&
-                   witness_count(HARK_STALL_GOES_ON) == LOOKS - 1;
-    if (is_last) waiting->release();
-}
-
-static void expect_target(const struct told *told)
-{
-    int fd = waiting->works_on == ON_END ? ends[0]
-           : waiting->works_on == ON_DESCRIPTOR ? descriptor : -1;
-    ck_assert_msg(strstr(told->call, waiting->call) != NULL, "%s: told was \"%s\"", doing,
-                  told->call);
-    ck_assert_msg(told->stall.fd == fd, "%s: descriptor %d", doing, told->stall.fd);
-    ck_assert_msg(strncmp(told->target, waiting->target, strlen(waiting->target)) == 0,
-                  "%s: target \"%s\"", doing, told->target);
-    if (waiting->make != make_connection) return;
-    char port[16];
-    snprintf(port, sizeof port, ":%d", ntohs(peer_address.sin_port));
-    ck_claim(strstr(told->target, port) != NULL);
-}
-
-START_TEST(a_callback_that_waits_is_told_with_its_call_which_does_not_end_early)
-{
-    struct probe probe = { .then = wait_for_release };
-    waiting = &waitings[_i];
-    waited = (struct told){ 0 };
-    snprintf(doing, sizeof doing, "%s", waiting->call);
-    waiting->make();
-    witness_then = release_after_looks;
-    witness_begin(BUDGET_NS);
-    hark_nop(&probe.op, loop, on_probe);
-    await(&probe);
-    witness_await(HARK_STALL_OVER, 1);
-    hark_stall_unwatch();
-    ck_claim(has_lasted);
-    ck_claim(waited.stall.state == HARK_STALL_WAITS);
-    ck_claim(!CALLERS_ARE_SEEN || waited.is_culprit_met);
-    expect_target(&waited);
-    if (waiting->make == make_semaphore) semctl(descriptor, 0, IPC_RMID);
-    else if (waiting->works_on == ON_PATH) unlink(path);
-    else if (waiting->works_on == ON_DESCRIPTOR) close(descriptor);
-    if (ends[1] != 0) close(ends[0]);
-    if (ends[1] != 0) close(ends[1]);
 }
 END_TEST
 
@@ -364,50 +144,6 @@ START_TEST(many_short_callbacks_that_add_up_are_told_as_that)
     ck_assert_str_eq(told.label, "one of many");
     expect_place(told.place, "test_stall.c", line);
     hark_loop_close(own);
-}
-END_TEST
-
-/* Two threads that compute share one processor. */
-
-static _Atomic bool was_ready;
-
-static void note_ready(const struct hark_stall *stall)
-{
-    if (stall->ready_ns > 0 && stall->ready_ns <= stall->held_ns) was_ready = true;
-}
-
-static void *compute_beside(void *arg)
-{
-    while (!was_ready) {}
-    return arg;
-}
-
-static void compute_until_ready(struct probe *probe)
-{
-    (void)probe;
-    int64_t end = clock_now() + 10 * HARK_SECOND;
-    while (!was_ready) {
-        if (clock_now() < end) continue;
-        was_ready = true; /* the other thread ends */
-        ck_abort_msg("nobody told that there was no processor");
-    }
-}
-
-START_TEST(a_thread_that_is_given_no_processor_is_told_so)
-{
-    struct probe probe = { .then = compute_until_ready };
-    pthread_t beside;
-    cpu_set_t one;
-    if (access("/proc/self/schedstat", R_OK) != 0) return; /* this kernel does not count it */
-    witness_then = note_ready;
-    witness_begin(BUDGET_NS);
-    CPU_ZERO(&one);
-    CPU_SET((size_t)sched_getcpu(), &one);
-    ck_assert_int_eq(pthread_setaffinity_np(pthread_self(), sizeof one, &one), 0); /* inherited */
-    ck_assert_int_eq(pthread_create(&beside, NULL, compute_beside, NULL), 0);
-    hark_nop(&probe.op, loop, on_probe);
-    await(&probe);
-    pthread_join(beside, NULL);
 }
 END_TEST
 
@@ -488,18 +224,145 @@ START_TEST(each_loop_that_is_held_is_told_with_its_own_thread)
 }
 END_TEST
 
+START_TEST(options_that_make_no_sense_are_refused)
+{
+    struct hark_stall_options wrong[] = {
+        { .budget_ns = -1 }, { .again_ns = -1 }, { .budget_ns = HARK_MICROSECOND },
+        { .action = (enum hark_stall_action)(HARK_STALL_ABORT + 1) },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        ck_assert_int_eq(hark_stall_watch(&wrong[i]), HARK_EINVAL);
+    hark_stall_unwatch(); /* nothing is on */
+    ck_assert_int_eq(hark_stall_watch(NULL), 0);
+    ck_assert_int_eq(hark_stall_watch(NULL), 0);
+    hark_stall_unwatch();
+    hark_stall_unwatch();
+}
+END_TEST
+
+START_TEST(a_watch_can_be_turned_off_and_on_again_and_changed)
+{
+    for (int i = 0; i < 3; i++) {
+        witness_begin(1000 * HARK_SECOND);
+        witness_begin(BUDGET_NS); /* the new budget counts */
+        hold_once();
+        hark_stall_unwatch();
+        ck_assert_int_eq(witness_count(HARK_STALL_CAUGHT), 1);
+    }
+}
+END_TEST
+
+static void unwatch(const struct hark_stall *stall)
+{
+    (void)stall;
+    hark_stall_unwatch();
+}
+
+/* Nobody joins a sampler that ends so: what it had open is closed by itself. */
+START_TEST(the_hook_may_turn_the_watch_off)
+{
+    int before = open_descriptor_count();
+    for (int i = 0; i < 2; i++) {
+        witness_then = unwatch;
+        witness_begin(BUDGET_NS);
+        hold_once();
+        ck_assert_int_eq(witness_count(HARK_STALL_CAUGHT), 1);
+    }
+    for (int64_t end = clock_now() + PATIENCE_S * HARK_SECOND; open_descriptor_count() != before;)
+        ck_assert_msg(clock_now() < end, "the sampler leaves something open");
+}
+END_TEST
+
+START_TEST(the_first_turn_after_a_sleep_is_watched)
+{
+    witness_begin(BUDGET_NS);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(hark_step(loop, 10 * BUDGET_NS), 0);
+        hold_once();
+        witness_await(HARK_STALL_OVER, 1);
+        witness_begin(BUDGET_NS); /* counts anew */
+    }
+}
+END_TEST
+
+static _Atomic bool is_over;
+
+static void *turn_on_and_off(void *arg)
+{
+    struct hark_stall_options options = { .budget_ns = HARK_MILLISECOND,
+                                          .action = HARK_STALL_QUIET };
+    for (int i = 0; i < 50; i++) {
+        if (hark_stall_watch(&options) != 0) break;
+        sleep_for(HARK_MILLISECOND);
+        hark_stall_unwatch();
+    }
+    is_over = true;
+    return arg;
+}
+
+static void do_nothing(struct hark_op *op) { (void)op; }
+
+static int64_t nap(void *arg)
+{
+    hark_fiber_name("napping");
+    sleep_for(3 * HARK_MILLISECOND);
+    (void)hark_fiber_sleep(HARK_MILLISECOND);
+    return arg != NULL;
+}
+
+static void *open_and_close(void *arg)
+{
+    while (!is_over) {
+        struct hark_loop *own;
+        if (hark_loop_open(&own, NULL) != 0) break;
+        (void)hark_fiber_start(own, nap, NULL);
+        (void)hark_run(own);
+        hark_loop_close(own);
+    }
+    return arg;
+}
+
+START_TEST(loops_may_come_and_go_while_the_watch_does)
+{
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL,
+                                        i == 0 ? turn_on_and_off : open_and_close, NULL), 0);
+    for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+    ck_assert(is_over);
+}
+END_TEST
+
+START_TEST(more_loops_than_can_be_watched_work)
+{
+    enum { LOOPS = 70 };
+    struct hark_loop *own[LOOPS];
+    struct hark_op op = { 0 };
+    witness_begin(BUDGET_NS);
+    for (int i = 0; i < LOOPS; i++) {
+        ck_assert_int_eq(hark_loop_open(&own[i], NULL), 0);
+        hark_nop(&op, own[i], do_nothing);
+        ck_assert_int_eq(hark_run(own[i]), 0);
+    }
+    for (int i = 0; i < LOOPS; i++) hark_loop_close(own[i]);
+    hold_once(); /* there is a slot again */
+}
+END_TEST
+
 Suite *group_stall(void)
 {
     Suite *suite = suite_create("stall");
     CASE(suite, a_callback_that_computes_is_caught_while_it_holds_the_loop);
     CASE(suite, a_callback_of_a_file_or_of_a_layer_is_told_by_what_was_asked_for);
-    CASE(suite, a_frame_is_written_with_its_function_and_line);
-    EACH_OF(suite, a_callback_that_waits_is_told_with_its_call_which_does_not_end_early,
-            sizeof waitings / sizeof waitings[0]);
     CASE(suite, a_stall_is_told_again_while_it_lasts_and_its_length_at_the_end);
     CASE(suite, many_short_callbacks_that_add_up_are_told_as_that);
-    CASE(suite, a_thread_that_is_given_no_processor_is_told_so);
     CASE(suite, a_fiber_that_holds_the_loop_is_named);
     CASE(suite, each_loop_that_is_held_is_told_with_its_own_thread);
+    CASE(suite, options_that_make_no_sense_are_refused);
+    CASE(suite, a_watch_can_be_turned_off_and_on_again_and_changed);
+    CASE(suite, the_hook_may_turn_the_watch_off);
+    CASE(suite, the_first_turn_after_a_sleep_is_watched);
+    BARE_CASE(suite, loops_may_come_and_go_while_the_watch_does);
+    CASE(suite, more_loops_than_can_be_watched_work);
     return suite;
 }

@@ -4,7 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-extern char __start_culprits[], __stop_culprits[]; /* the linker's */
+#ifdef _WIN32
+static void CULPRIT_PART("_a") culprits_begin(void) {}
+static void CULPRIT_PART("_z") culprits_end(void) {}
+#else
+extern char culprits_begin[] __asm__("__start_culprits"); /* the linker's */
+extern char culprits_end[] __asm__("__stop_culprits");
+#endif
 
 void (*witness_then)(const struct hark_stall *stall);
 
@@ -21,8 +27,8 @@ static void copy(char *to, size_t room, const char *text)
 static void look_for_culprit(struct told *as, const struct hark_stall *stall)
 {
     for (size_t i = 0; i < stall->frame_count && !as->is_culprit_met; i++) {
-        const char *at = (const char *)stall->frames[i];
-        if (at < __start_culprits || at >= __stop_culprits) continue;
+        uintptr_t at = stall->frames[i];
+        if (at < (uintptr_t)culprits_begin || at >= (uintptr_t)culprits_end) continue;
         as->is_culprit_met = true;
         as->is_culprit_certain = i < stall->certain;
         hark_stall_frame(stall, i, as->culprit, sizeof as->culprit);
@@ -80,7 +86,7 @@ struct told witness_met(void)
 
 void witness_await(enum hark_stall_moment moment, int count)
 {
-    int64_t end = clock_now() + 10 * HARK_SECOND;
+    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
     while (witness_count(moment) < count) {
         ck_assert_msg(clock_now() < end, "%s: moment %d was not told", doing, moment);
         ck_assert_int_ge(hark_step(loop, HARK_MILLISECOND), 0);
@@ -90,14 +96,33 @@ void witness_await(enum hark_stall_moment moment, int count)
 /* Uses the processor until count reaches what is wanted. */
 static inline __attribute__((always_inline)) void compute(const _Atomic int *count, int wanted)
 {
-    int64_t end = clock_now() + 10 * HARK_SECOND;
+    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
     while (*count < wanted)
-        ck_assert_msg(clock_now() < end, "%s: nobody noticed for ten seconds", doing);
+        ck_assert_msg(clock_now() < end, "%s: nobody noticed", doing);
 }
 
 void CULPRIT compute_until(enum hark_stall_moment moment, int count)
 {
     compute(&counts[moment], count);
+}
+
+static void compute_once(struct probe *probe)
+{
+    (void)probe;
+    compute_until(HARK_STALL_CAUGHT, 1);
+}
+
+void hold_once(void)
+{
+    struct probe probe = { .then = compute_once };
+    hark_nop(&probe.op, loop, on_probe);
+    await(&probe);
+}
+
+void sleep_for(int64_t ns)
+{
+    struct timespec pause = { .tv_sec = ns / HARK_SECOND, .tv_nsec = (long)(ns % HARK_SECOND) };
+    nanosleep(&pause, NULL);
 }
 
 void CULPRIT compute_until_met(void) { compute(&met_count, 1); }

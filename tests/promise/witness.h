@@ -27,6 +27,11 @@ int witness_count(enum hark_stall_moment moment);
 
 struct told witness_told(enum hark_stall_moment moment);
 
+/* Holds the loop by one callback until that was caught. */
+void hold_once(void);
+
+void sleep_for(int64_t ns);
+
 /* Runs turns until the moment was told so often. */
 void witness_await(enum hark_stall_moment moment, int count);
 
@@ -35,22 +40,33 @@ void witness_await(enum hark_stall_moment moment, int count);
 struct told witness_met(void);
 
 /* Functions marked so are told apart from all others by where they lie. */
+#ifdef _WIN32 /* whose linker sorts these into .text */
+#define CULPRIT_PART(part) __attribute__((noinline, section(".text$culprit" part)))
+#define CULPRIT CULPRIT_PART("_m")
+#else
 #define CULPRIT __attribute__((noinline, section("culprits")))
+#endif
 
-/* Uses the processor until the moment was told so often; the case fails after ten seconds. */
+/* Uses the processor until the moment was told so often; the case fails after PATIENCE_S. */
 void compute_until(enum hark_stall_moment moment, int count);
 
 /* The same until witness_met() has something. */
 void compute_until_met(void);
 
 /* ThreadSanitizer hands signals over later, when the stack is another one, and starts no threads
- * after a fork. What the sanitizers put in front of system calls hides who called. */
+ * after a fork. What the sanitizers put in front of system calls hides who called. On the BSDs no
+ * thread can be looked at. */
+#if defined(HARK_WITH_KQUEUE)
+enum { THREADS_ARE_SEEN = false };
+#else
+enum { THREADS_ARE_SEEN = true };
+#endif
 #if defined(__SANITIZE_THREAD__)
 enum { IS_TSAN = true, STACKS_ARE_TRUE = false, CALLERS_ARE_SEEN = false };
 #elif defined(__SANITIZE_ADDRESS__)
-enum { IS_TSAN = false, STACKS_ARE_TRUE = true, CALLERS_ARE_SEEN = false };
+enum { IS_TSAN = false, STACKS_ARE_TRUE = THREADS_ARE_SEEN, CALLERS_ARE_SEEN = false };
 #else
-enum { IS_TSAN = false, STACKS_ARE_TRUE = true, CALLERS_ARE_SEEN = true };
+enum { IS_TSAN = false, STACKS_ARE_TRUE = THREADS_ARE_SEEN, CALLERS_ARE_SEEN = true };
 #endif
 
 #endif

@@ -10,7 +10,6 @@
     X(choice, "a choice among several backends; not ported yet") \
     X(traps, "fork() and epoll; not ported yet") \
     X(hosts, "files of names, where POSIX has them") \
-    X(stall, "the stall watch, which is not there on Windows yet") \
     X(reap, "ends of children that are kept for their parent, which Windows does not do") \
     X(fork, "fork(), which Windows lacks") \
     X(signals, "SIGPIPE, masks and modes of a descriptor, which Windows lacks")

@@ -4,7 +4,6 @@
 #include <promise/harness.h>
 
 #include <hark/descriptor.h>
-#include <hark/stall.h>
 #include <hark/systemd.h>
 
 static void check_refused(struct probe *probe)
@@ -47,14 +46,6 @@ START_TEST(no_service_manager_hands_over_or_asks_for_anything)
 }
 END_TEST
 
-START_TEST(the_watch_over_stalls_cannot_be_turned_on)
-{
-    struct hark_stall_options options = { 0 };
-    ck_assert_int_eq(hark_stall_watch(&options), HARK_EOPNOTSUPP);
-    hark_stall_unwatch();
-}
-END_TEST
-
 #define LACKING(group, name)                  \
     Suite *group_##group(void)                \
     {                                         \
@@ -66,4 +57,3 @@ END_TEST
 LACKING(foreign, a_loop_is_not_lent)
 LACKING(descriptors, descriptors_in_messages_are_refused_by_the_callback)
 LACKING(systemd, no_service_manager_hands_over_or_asks_for_anything)
-LACKING(stall_watch, the_watch_over_stalls_cannot_be_turned_on)

@@ -445,10 +445,24 @@ static inline int call_poll(struct pollfd *list, nfds_t count, const struct time
 static inline int call_thread_id(void)
 {
 #ifdef HARK_EMULATED
-    return gettid(); /* its watch over stalls is Linux's own */
+    return gettid(); /* as tests tell them apart */
 #else
     return (int)((uintptr_t)pthread_self() >> 4 & INT32_MAX) | 1;
 #endif
+}
+
+static inline void call_name_thread(const char *name)
+{
+#ifdef HARK_EMULATED
+    (void)pthread_setname_np(pthread_self(), name);
+#else
+    (void)name; /* each of these systems has another call for it */
+#endif
+}
+
+static inline int call_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
+{
+    return pthread_atfork(before, after, in_child);
 }
 
 /* Its first lock allocates nothing, afterwards. */

@@ -273,6 +273,11 @@ static inline int call_poll(struct pollfd *list, nfds_t count, const struct time
 
 static inline int call_thread_id(void) { return gettid(); }
 
+static inline int call_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
+{
+    return pthread_atfork(before, after, in_child);
+}
+
 /* Its first lock allocates nothing, afterwards. */
 static inline void call_lock_prepare(pthread_mutex_t *lock) { (void)lock; }
 

@@ -155,6 +155,13 @@ static inline const char *call_folder_end(const char *path)
 
 static inline int call_thread_id(void) { return (int)GetCurrentThreadId(); }
 
+/* Nothing forks here. */
+static inline int call_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
+{
+    (void)before, (void)after, (void)in_child;
+    return 0;
+}
+
 /* The first lock of a mutex of winpthreads allocates; afterwards it has been. */
 static inline void call_lock_prepare(pthread_mutex_t *lock)
 {
