@@ -800,7 +800,7 @@ class Idle(Case):
     def test_one_level_makes_a_picture_too(self):
         data = self.idle_data("--connections", "1", "--duration", "5ms", "--backend", FLAT)
         self.assertRegex(data["verdict"],
-                         r"^a round trip at 1 idle: %s [\d.]+ us$" % FLAT)
+                         r"^a round trip at 1 idle: %s [\d.,]+ us$" % FLAT)
         self.texts_of("hark-idle.svg")
 
     @here_only("file names in UTF-8")
