@@ -57,14 +57,15 @@ static void after_fork(void)
 static void in_child(void)
 {
     after_fork();
-    if (!is_on) return;
-    set_watched(false);
+    if (is_on) {
+        set_watched(false);
+        atomic_store(&is_environment_read, false);
+    }
     is_on = false;
-    generation++;
+    generation++; /* one that was told to end may not have yet */
     (void)pthread_mutex_init(&turn_of_samplers, NULL); /* its holder is not here */
     door_open();
     thread_close();
-    atomic_store(&is_environment_read, false);
 }
 
 static void *sampler_main(void *arg)

@@ -342,23 +342,62 @@ START_TEST(a_child_has_no_watch_until_it_asks_for_one)
 }
 END_TEST
 
+/* It is no longer the one that is to run, and has not ended. */
+
+static _Atomic bool is_unwatched, has_forked;
+
+static void unwatch_and_linger(const struct hark_stall *stall)
+{
+    unwatch(stall);
+    is_unwatched = true;
+    while (!has_forked) sleep_for(HARK_MILLISECOND);
+}
+
+static void hold_until_unwatched(struct probe *probe)
+{
+    (void)probe;
+    while (!is_unwatched) sleep_for(HARK_MILLISECOND);
+}
+
+START_TEST(a_child_may_watch_though_the_sampler_of_its_parent_was_just_ending)
+{
+    if (IS_TSAN) return;
+    struct probe probe = { .then = hold_until_unwatched };
+    int status = 1;
+    witness_then = unwatch_and_linger;
+    witness_begin(BUDGET_NS);
+    hark_nop(&probe.op, loop, on_probe);
+    await(&probe);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(PATIENCE_S); /* else it would wait for ever */
+        (void)hark_stall_watch(NULL);
+        hark_stall_unwatch();
+        _exit(0);
+    }
+    has_forked = true;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    await_no_sampler();
+}
+END_TEST
+
 Suite *group_stall_watch(void)
 {
     Suite *suite = suite_create("stall_watch");
-    if (THREADS_ARE_SEEN) { /* by their names, and others than the loop's */
-        CASE(suite, a_sampler_that_nobody_joins_ends);
-        CASE(suite, while_all_loops_sleep_so_does_the_sampler);
-        BARE_CASE(suite, a_dump_has_the_other_threads_too);
-    }
+    CASE(suite, a_sampler_that_nobody_joins_ends);
+    CASE(suite, while_all_loops_sleep_so_does_the_sampler);
     CASE(suite, signals_are_as_they_were_when_the_watch_is_off_again);
     CASE(suite, a_signal_that_the_program_uses_stays_the_programs);
     CASE(suite, without_proc_a_stall_is_told_all_the_same);
     CASE(suite, without_a_thread_there_is_no_watch_and_the_loop_works);
     BARE_CASE(suite, the_environment_turns_the_watch_on);
+    if (THREADS_ARE_SEEN) BARE_CASE(suite, a_dump_has_the_other_threads_too);
     BARE_EACH_OF(suite, a_malformed_environment_is_told_in_a_line_and_nothing_is_watched,
                  sizeof malformed / sizeof malformed[0]);
     BARE_CASE(suite, without_the_environment_nothing_is_watched_and_nothing_is_told);
     BARE_CASE(suite, on_wish_a_stall_ends_the_program);
     CASE(suite, a_child_has_no_watch_until_it_asks_for_one);
+    CASE(suite, a_child_may_watch_though_the_sampler_of_its_parent_was_just_ending);
     return suite;
 }
