@@ -466,6 +466,12 @@ MUTATIONS = [
     Mutation("a-cancel-ends-once", 19, "epoll", ["sync"], "src/fiber/sync.c",
              "is_asked ? ONCE_FRESH : ONCE_OVER", "is_asked ? ONCE_OVER : ONCE_OVER"),
 
+    Mutation("held-loop-times-reads-out", 6, "poll", ["stream"], "src/stream/read.c",
+             "    if (stream_is_put_off(stream)) return;\n", ""),
+    Mutation("held-loop-times-writes-out", 6, "io_uring", ["stream_write"], "src/stream/write.c",
+             "    if (is_taken(&stream->halves[0]) || is_taken(&stream->halves[1])) return;\n",
+             "    (void)is_taken;\n"),
+
     # 20: who holds the loop
     Mutation("waiting-thread-is-signalled", 20, "epoll", ["stall_thread"], "src/stall/thread.c",
              "    *state = look_at(tid);\n    bool has_copy = false;\n",

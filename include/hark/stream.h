@@ -83,7 +83,8 @@ struct hark_stream_options {
     size_t line_max;          /* bytes of the longest line; 0: what fits into the buffer */
     size_t high_bytes;        /* of the queue; 0: half of it */
     size_t low_bytes;         /* below high_bytes; 0: a quarter of it */
-    int64_t read_timeout_ns;  /* HARK_ETIMEDOUT if nothing arrives for so long; 0: none */
+    int64_t read_timeout_ns;  /* HARK_ETIMEDOUT if nothing arrives for so long; 0: none. What came
+                               * while a callback held the loop has arrived in time */
     int64_t write_timeout_ns; /* of a write, or of half the queue, that is not taken; 0: none */
 };
 

@@ -67,6 +67,13 @@ void layer_fail(struct hark_op *op, int hark_error)
     op_end(op->on.loop, op, hark_error, 0);
 }
 
+bool layer_put_off(struct hark_op *op, int64_t deadline_ns)
+{
+    if (!(op->flags & FLAG_TIMED_OUT)) return false;
+    op->flags &= (uint8_t)~FLAG_TIMED_OUT;
+    return hark_rearm(op, deadline_ns);
+}
+
 void layer_cancel(struct hark_op *op) { of(op)->cancel(op); }
 
 void layer_resume(struct hark_op *op)

@@ -42,6 +42,10 @@ int layer_adopt(struct hark_io *io, struct hark_loop *loop, int fd);
 void layer_report(struct hark_op *op, int64_t result);
 static inline bool layer_is_reported(const struct hark_op *op) { return op->state == STATE_DONE; }
 
+/* For cancel(), where a deadline asked that is no longer true: the op goes on until another one.
+ * False: it was somebody else who asked. */
+bool layer_put_off(struct hark_op *op, int64_t deadline_ns);
+
 /* The last result: >= 0, or a negative errno; or one of hark's own errors. Not while
  * layer_is_reported(): then it waits for resume(). */
 void layer_end(struct hark_op *op, int64_t result);

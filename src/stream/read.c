@@ -180,9 +180,18 @@ static void settle(struct hark_stream *stream)
     }
 }
 
+bool stream_is_put_off(struct hark_stream *stream)
+{
+    struct hark_op *op = stream->reader.op, *own = &stream->reader.own;
+    bool has_come = own->state == STATE_DONE && own->result > 0;
+    return has_come && stream->puts_off &&
+           layer_put_off(op, hark_after(op->on.loop, stream->read_timeout_ns));
+}
+
 static void cancel_read(struct hark_op *op)
 {
     struct hark_stream *stream = stream_part(op)->stream;
+    if (stream_is_put_off(stream)) return;
     stream->is_canceled = true;
     hark_cancel(&stream->reader.own);
 }

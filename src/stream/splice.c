@@ -212,6 +212,7 @@ static void pass(struct hark_stream *from)
 static void cancel_splice(struct hark_op *op)
 {
     struct hark_stream *from = stream_part(op)->stream;
+    if (stream_is_put_off(from)) return;
     from->is_canceled = true;
     hark_cancel(&from->reader.own);
     hark_cancel(&from->passing);

@@ -34,6 +34,9 @@ void stream_receive(struct hark_stream *stream, hark_done_fn *done);
 void stream_consume(struct hark_stream *stream, size_t len);
 /* Puts the wait of the reader's op off, if the stream's read time-out is its deadline. */
 void stream_put_off(struct hark_stream *stream);
+/* For cancel(): the read time-out has passed, but bytes were found in the same look, as after a
+ * callback that held the loop. It is put off. */
+bool stream_is_put_off(struct hark_stream *stream);
 
 /* write.c: hands to the io what is queued. */
 void stream_flush(struct hark_stream *stream);

@@ -47,11 +47,18 @@ static void fail_writes(struct hark_stream *stream, int error)
         hark_cancel(io->waiting[SIDE_WRITE]->next);
 }
 
+static bool is_taken(const struct hark_stream_half *half)
+{
+    return half->is_submitted && half->own.state == STATE_DONE && half->own.result >= 0;
+}
+
 /* The write time-out of the queue. It is no deadline of the half, since its end would start what
- * waits behind it before anybody hears of it. */
+ * waits behind it before anybody hears of it. A half that was taken in the same look, as after a
+ * callback that held the loop, puts it off. */
 static void on_late(struct hark_op *late)
 {
     struct hark_stream *stream = late->user;
+    if (is_taken(&stream->halves[0]) || is_taken(&stream->halves[1])) return;
     fail_writes(stream, HARK_ETIMEDOUT);
     hark_cancel(&stream->halves[0].own);
     hark_cancel(&stream->halves[1].own);

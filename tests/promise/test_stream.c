@@ -261,6 +261,33 @@ START_TEST(second_read_is_busy_until_the_callback_of_the_first)
 }
 END_TEST
 
+/* As a callback does that takes long. */
+static void hold_loop(int64_t ns)
+{
+    for (int64_t end = clock_now() + ns; clock_now() < end;) {}
+}
+
+START_TEST(bytes_that_came_while_the_loop_was_held_put_the_read_timeout_off)
+{
+    struct talk talk;
+    struct hark_stream_options options = { .read_timeout_ns = 40 * HARK_MILLISECOND };
+    struct probe reading = { 0 };
+    open_talk(&talk, &options);
+    hark_stream_read_line(&reading.op, &talk.stream, on_probe);
+    spin(2);
+    say(&talk, "x");
+    hold_loop(60 * HARK_MILLISECOND);
+    int64_t held = clock_now();
+    while (reading.calls == 0 && hark_stream_there(&talk.stream) == 0) spin(1);
+    await(&reading);
+    ck_assert_result(&reading, HARK_ETIMEDOUT);
+    ck_assert_int_ge(clock_now() - held, 40 * HARK_MILLISECOND);
+    say(&talk, "y\n");
+    expect_line(&talk, "xy");
+    close_talk(&talk);
+}
+END_TEST
+
 /* A machine that lets this thread wait too long is asked again. */
 START_TEST(read_timeout_is_put_off_by_what_arrives)
 {
@@ -455,6 +482,7 @@ Suite *group_stream(void)
     CASE(suite, canceled_exact_read_accounts_for_every_byte);
     CASE(suite, second_read_is_busy_until_the_callback_of_the_first);
     CASE(suite, read_timeout_is_put_off_by_what_arrives);
+    CASE(suite, bytes_that_came_while_the_loop_was_held_put_the_read_timeout_off);
     CASE(suite, close_calls_back_after_all_ops_of_the_stream);
     CASE(suite, ops_behind_a_close_are_refused_and_do_not_hold_it_up);
     CASE(suite, stream_of_pipes_reads_lines_and_ends_apart_from_errors);

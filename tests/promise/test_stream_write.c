@@ -103,6 +103,24 @@ START_TEST(failed_queue_fails_what_is_behind_it_and_is_remembered)
 }
 END_TEST
 
+/* The peer reads all of it meanwhile. */
+START_TEST(a_queue_that_is_taken_when_a_held_loop_looks_is_not_late)
+{
+    static char data[16];
+    struct talk talk;
+    struct hark_stream_options options = { .write_timeout_ns = 20 * HARK_MILLISECOND };
+    open_talk(&talk, &options);
+    wire_fill_up(&talk.wire);
+    ck_assert_int_eq(hark_stream_put(&talk.stream, data, sizeof data), 0);
+    spin(1);
+    int64_t end = clock_now() + 40 * HARK_MILLISECOND;
+    while (drain(talk.wire.peer) != 0 || clock_now() < end) {}
+    spin(3);
+    ck_assert_int_eq(hark_stream_put(&talk.stream, data, 1), 0);
+    close_talk(&talk);
+}
+END_TEST
+
 static char more[16];
 
 static void write_more(struct probe *probe)
@@ -165,6 +183,7 @@ Suite *group_stream_write(void)
     CASE(suite, puts_and_writes_go_out_in_the_order_of_the_calls);
     CASE(suite, queue_is_bounded_and_tells_of_high_and_low_water);
     CASE(suite, failed_queue_fails_what_is_behind_it_and_is_remembered);
+    CASE(suite, a_queue_that_is_taken_when_a_held_loop_looks_is_not_late);
     CASE(suite, what_was_put_behind_lost_bytes_does_not_go_out_with_a_later_write);
     CASE(suite, end_goes_out_after_all_that_was_written_and_reading_goes_on);
     return suite;
