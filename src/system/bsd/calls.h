@@ -451,6 +451,16 @@ static inline int call_thread_id(void)
 #endif
 }
 
+/* write(2) of what may not be there. A sanitizer would look at it before the kernel does. */
+static inline ssize_t call_write_unchecked(int fd, const void *from, size_t bytes)
+{
+#ifdef HARK_EMULATED
+    return syscall(SYS_write, fd, from, bytes);
+#else
+    return write(fd, from, bytes);
+#endif
+}
+
 static inline void call_name_thread(const char *name)
 {
 #ifdef HARK_EMULATED
