@@ -297,6 +297,11 @@ START_TEST(a_function_in_rust_has_the_name_that_was_written)
     const char *order[] = { "named::shop::cart::total", "named::main", NULL };
     assert_order(&stack, order);
     ck_assert_ptr_nonnull(stack.frames[0].file); /* rustc writes no index of units */
+    /* Some instructions are black_box()'s, of another file, which is inlined there. */
+    for (int i = 0; i < LOOKS_MAX && strstr(stack.frames[0].file, "named.rs") == NULL; i++) {
+        look(pid);
+        ck_assert_ptr_nonnull(stack.frames[0].file);
+    }
     ck_assert_ptr_nonnull(strstr(stack.frames[0].file, "named.rs"));
     ck_assert_int_ge(stack.frames[0].line, 5);
     ck_assert_int_le(stack.frames[0].line, 11);
