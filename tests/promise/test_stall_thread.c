@@ -17,7 +17,6 @@
 #include <sys/time.h>
 
 #define BUDGET_NS (20 * HARK_MILLISECOND)
-enum { LOOKS = 3 }; /* after it was caught: each could end a call too early */
 
 static void compute(struct probe *probe)
 {
@@ -66,7 +65,7 @@ static char path[64];
 static bool CULPRIT wait_in_nanosleep(void)
 {
     struct timespec pause = { .tv_nsec = 200 * HARK_MILLISECOND };
-    while (witness_count(HARK_STALL_GOES_ON) < LOOKS)
+    while (witness_count(HARK_STALL_GOES_ON) < WITNESS_LOOKS)
         if (nanosleep(&pause, NULL) != 0) return false;
     return true;
 }
@@ -176,26 +175,7 @@ static const struct waiting {
     { "open", wait_in_open, make_fifo, open_other_end, ON_PATH, "/tmp/hark-stall-" },
 };
 
-static const struct waiting *waiting;
-static bool has_lasted;
-static struct told waited;      /* the latest that met it in a call, not on its way to the next */
-
-static void wait_for_release(struct probe *probe)
-{
-    (void)probe;
-    has_lasted = waiting->wait();
-}
-
-static void release_after_looks(const struct hark_stall *stall)
-{
-    if (stall->moment == HARK_STALL_GOES_ON && stall->state == HARK_STALL_WAITS)
-        waited = witness_told(HARK_STALL_GOES_ON);
-    bool is_last = stall->moment == HARK_STALL_GOES_ON &&
-                   witness_count(HARK_STALL_GOES_ON) == LOOKS - 1;
-    if (is_last) waiting->release();
-}
-
-static void expect_target(const struct told *told)
+static void expect_target(const struct waiting *waiting, const struct told *told)
 {
     int fd = waiting->works_on == ON_END ? ends[0]
            : waiting->works_on == ON_DESCRIPTOR ? descriptor : -1;
@@ -212,21 +192,14 @@ static void expect_target(const struct told *told)
 
 START_TEST(a_callback_that_waits_is_told_with_its_call_which_does_not_end_early)
 {
-    struct probe probe = { .then = wait_for_release };
-    waiting = &waitings[_i];
-    waited = (struct told){ 0 };
+    const struct waiting *waiting = &waitings[_i];
+    struct told waited;
     snprintf(doing, sizeof doing, "%s", waiting->call);
     waiting->make();
-    witness_then = release_after_looks;
-    witness_begin(BUDGET_NS);
-    hark_nop(&probe.op, loop, on_probe);
-    await(&probe);
-    witness_await(HARK_STALL_OVER, 1);
-    hark_stall_unwatch();
-    ck_claim(has_lasted);
+    ck_claim(witness_wait(waiting->wait, waiting->release, &waited));
     ck_claim(waited.stall.state == HARK_STALL_WAITS);
     ck_claim(!CALLERS_ARE_SEEN || waited.is_culprit_met);
-    expect_target(&waited);
+    expect_target(waiting, &waited);
     if (waiting->make == make_semaphore) semctl(descriptor, 0, IPC_RMID);
     else if (waiting->works_on == ON_PATH) unlink(path);
     else if (waiting->works_on == ON_DESCRIPTOR) close(descriptor);

@@ -212,54 +212,14 @@ START_TEST(without_a_thread_there_is_no_watch_and_the_loop_works)
 }
 END_TEST
 
-/* The environment. What is written on stderr is found in a file. */
-
-static int errors_fd;
-
-static void catch_errors(void)
-{
-    char name[] = "/tmp/hark-watch-XXXXXX";
-    errors_fd = mkstemp(name);
-    ck_assert_int_ge(errors_fd, 0);
-    unlink(name);
-    ck_assert_int_ge(dup2(errors_fd, STDERR_FILENO), 0);
-}
-
-static const char *errors(void)
-{
-    static char text[16384];
-    ssize_t len = pread(errors_fd, text, sizeof text - 1, 0);
-    text[len < 0 ? 0 : len] = '\0';
-    return text;
-}
-
-static void compute_until_told(struct hark_op *op)
-{
-    (void)op;
-    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
-    while (strstr(errors(), "submitted at") == NULL)
-        ck_assert_msg(clock_now() < end, "nothing was told on stderr");
-}
-
-static void run_from_environment(const char *value, hark_done_fn *done)
-{
-    struct hark_loop *own;
-    struct hark_op op = { .label = "of the environment" };
-    ck_assert_int_eq(setenv("HARK_STALL", value, 1), 0);
-    catch_errors();
-    ck_assert_int_eq(hark_loop_open(&own, NULL), 0);
-    hark_nop(&op, own, done);
-    ck_assert_int_eq(hark_run(own), 0);
-    hark_loop_close(own);
-    hark_stall_unwatch();
-}
+/* The environment. */
 
 START_TEST(the_environment_turns_the_watch_on)
 {
     run_from_environment("20ms", compute_until_told);
     ck_assert_ptr_nonnull(strstr(errors(), "hark: stall: thread "));
     ck_assert_ptr_nonnull(strstr(errors(), "\"of the environment\", submitted at "));
-    ck_assert_ptr_nonnull(strstr(errors(), "test_stall_watch.c:"));
+    ck_assert_ptr_nonnull(strstr(errors(), "witness.c:"));
 }
 END_TEST
 

@@ -126,3 +126,83 @@ void sleep_for(int64_t ns)
 }
 
 void CULPRIT compute_until_met(void) { compute(&met_count, 1); }
+
+/* Waits. */
+
+static struct {
+    bool (*wait)(void);
+    void (*release)(void);
+    struct told *told;          /* the latest in a call, not on its way to the next */
+    bool has_lasted;
+} waiting;
+
+static void wait_for_release(struct probe *probe)
+{
+    (void)probe;
+    waiting.has_lasted = waiting.wait();
+}
+
+static void release_after_looks(const struct hark_stall *stall)
+{
+    if (stall->moment != HARK_STALL_GOES_ON) return;
+    if (stall->state == HARK_STALL_WAITS) *waiting.told = witness_told(HARK_STALL_GOES_ON);
+    if (witness_count(HARK_STALL_GOES_ON) == WITNESS_LOOKS - 1) waiting.release();
+}
+
+bool witness_wait(bool (*wait)(void), void (*release)(void), struct told *waited)
+{
+    struct probe probe = { .then = wait_for_release };
+    memset(waited, 0, sizeof *waited);
+    waiting.wait = wait;
+    waiting.release = release;
+    waiting.told = waited;
+    witness_then = release_after_looks;
+    witness_begin(20 * HARK_MILLISECOND);
+    hark_nop(&probe.op, loop, on_probe);
+    await(&probe);
+    witness_await(HARK_STALL_OVER, 1);
+    hark_stall_unwatch();
+    return waiting.has_lasted;
+}
+
+/* The environment. */
+
+static int errors_fd;
+
+void catch_errors(void)
+{
+    char name[] = "/tmp/hark-watch-XXXXXX";
+    errors_fd = mkstemp(name);
+    ck_assert_int_ge(errors_fd, 0);
+    unlink(name);
+    ck_assert_int_ge(dup2(errors_fd, STDERR_FILENO), 0);
+}
+
+const char *errors(void)
+{
+    static char text[16384];
+    ssize_t len = pread(errors_fd, text, sizeof text - 1, 0);
+    text[len < 0 ? 0 : len] = '\0';
+    return text;
+}
+
+void compute_until_told(struct hark_op *op)
+{
+    (void)op;
+    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
+    while (strstr(errors(), "submitted at") == NULL)
+        ck_assert_msg(clock_now() < end, "nothing was told on stderr");
+}
+
+void run_from_environment(const char *value, hark_done_fn *done)
+{
+    struct hark_loop *own;
+    struct hark_op op = { .label = "of the environment" };
+    ck_assert_int_eq(setenv("HARK_STALL", value, 1), 0);
+    catch_errors();
+    ck_assert_int_eq(hark_loop_open(&own, NULL), 0);
+    hark_nop(&op, own, done);
+    ck_assert_int_eq(hark_run(own), 0);
+    hark_loop_close(own);
+    hark_stall_unwatch();
+}

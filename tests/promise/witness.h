@@ -53,6 +53,22 @@ void compute_until(enum hark_stall_moment moment, int count);
 /* The same until witness_met() has something. */
 void compute_until_met(void);
 
+/* Holds the loop by a call that waits, and releases it after some looks, each of which could end it
+ * too early. *waited is the latest report that met it in a system call. The result is wait()'s:
+ * that it did not end early. */
+enum { WITNESS_LOOKS = 3 };
+bool witness_wait(bool (*wait)(void), void (*release)(void), struct told *waited);
+
+/* What is written on stderr from catch_errors() on. */
+void catch_errors(void);
+const char *errors(void);
+
+/* Runs a loop with one callback under HARK_STALL=value, with errors caught. */
+void run_from_environment(const char *value, hark_done_fn *done);
+
+/* A callback that holds the loop until a report stands on stderr. */
+void compute_until_told(struct hark_op *op);
+
 /* ThreadSanitizer hands signals over later, when the stack is another one, and starts no threads
  * after a fork. What the sanitizers put in front of system calls hides who called. On the BSDs no
  * thread can be looked at. */

@@ -10,6 +10,7 @@
 #undef close
 #undef shutdown
 #undef dup
+#undef dup2
 #undef fcntl
 #undef fclose
 #undef lseek
@@ -470,6 +471,17 @@ int plain_sigaction(int number, const struct sigaction *to, struct sigaction *fr
     if (from != NULL && now == on_plain) *from = handlers[number];
     if (has_handler) handlers[number] = *to;
     return 0;
+}
+
+int plain_dup2(int fd, int number)
+{
+    HANDLE self = GetCurrentProcess(), copy;
+    BOOL is_copied = DuplicateHandle(self, (HANDLE)(intptr_t)fd, self, &copy, 0, FALSE,
+                                     DUPLICATE_SAME_ACCESS);
+    int own = is_copied ? _open_osfhandle((intptr_t)copy, _O_BINARY) : -1;
+    if (own < 0 || _dup2(own, number) != 0) return -1;
+    _close(own);
+    return number;
 }
 
 unsigned plain_if_nametoindex(const char *name)

@@ -61,6 +61,8 @@ char *mkdtemp(char *name);
 #define pipe2(fds, flags) plain_pipe(fds, flags)
 
 #define dup(fd) plain_dup(fd)
+int plain_dup2(int fd, int number); /* of what the C library writes */
+#define dup2(fd, number) plain_dup2(fd, number)
 #define fcntl(...) plain_fcntl(__VA_ARGS__)
 
 /* Files: by the calls of the seam. */

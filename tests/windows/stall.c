@@ -5,7 +5,6 @@
 #include <promise/witness.h>
 
 #define BUDGET_NS (20 * HARK_MILLISECOND)
-enum { LOOKS = 3 }; /* after it was caught: each could end a call too early */
 
 /* The calls that wait. */
 
@@ -13,7 +12,7 @@ static HANDLE event, ends[2];
 
 static bool CULPRIT wait_in_sleep(void)
 {
-    while (witness_count(HARK_STALL_GOES_ON) < LOOKS) Sleep(200);
+    while (witness_count(HARK_STALL_GOES_ON) < WITNESS_LOOKS) Sleep(200);
     return true;
 }
 
@@ -51,36 +50,12 @@ static const struct waiting {
     { "NtReadFile", wait_in_read, make_pipe, write_byte },
 };
 
-static const struct waiting *waiting;
-static bool has_lasted;
-static struct told waited;
-
-static void wait_for_release(struct probe *probe)
-{
-    (void)probe;
-    has_lasted = waiting->wait();
-}
-
-static void release_after_looks(const struct hark_stall *stall)
-{
-    if (stall->moment != HARK_STALL_GOES_ON) return;
-    if (stall->state == HARK_STALL_WAITS) waited = witness_told(HARK_STALL_GOES_ON);
-    if (witness_count(HARK_STALL_GOES_ON) == LOOKS - 1) waiting->release();
-}
-
 START_TEST(a_callback_that_waits_is_told_with_its_call_which_does_not_end_early)
 {
-    struct probe probe = { .then = wait_for_release };
-    waiting = &waitings[_i];
-    waited = (struct told){ 0 };
+    const struct waiting *waiting = &waitings[_i];
+    struct told waited;
     waiting->make();
-    witness_then = release_after_looks;
-    witness_begin(BUDGET_NS);
-    hark_nop(&probe.op, loop, on_probe);
-    await(&probe);
-    witness_await(HARK_STALL_OVER, 1);
-    hark_stall_unwatch();
-    ck_assert(has_lasted);
+    ck_assert(witness_wait(waiting->wait, waiting->release, &waited));
     ck_assert_int_eq(waited.stall.state, HARK_STALL_WAITS);
     ck_assert_msg(strncmp(waited.call, waiting->call, strlen(waiting->call)) == 0, "%s",
                   waited.call);
@@ -146,65 +121,14 @@ Suite *group_stall_thread(void)
     return suite;
 }
 
-/* The environment. What is written on stderr is found in a file, as long as that is there. */
-
-static char errors_path[] = "/tmp/hark-errors-XXXXXX";
-static char errors_text[65536];
-
-static void catch_errors(void)
-{
-    int fd = mkstemp(errors_path);
-    ck_assert_int_ge(fd, 0);
-    close(fd);
-    ck_assert_ptr_nonnull(freopen(errors_path, "w", stderr));
-    setvbuf(stderr, NULL, _IONBF, 0);
-}
-
-static const char *errors(void)
-{
-    FILE *file = fopen(errors_path, "rb");
-    if (file == NULL) return errors_text;
-    size_t len = fread(errors_text, 1, sizeof errors_text - 1, file);
-    fclose(file);
-    errors_text[len] = '\0';
-    return errors_text;
-}
-
-static void remove_errors(void)
-{
-    (void)errors();
-    ck_assert_ptr_nonnull(freopen("NUL", "w", stderr));
-    ck_assert_int_eq(unlink(errors_path), 0);
-}
-
-static void compute_until_told(struct hark_op *op)
-{
-    (void)op;
-    int64_t end = clock_now() + PATIENCE_S * HARK_SECOND;
-    while (strstr(errors(), "submitted at") == NULL)
-        ck_assert_msg(clock_now() < end, "nothing was told on stderr");
-}
-
-static void run_from_environment(const char *value, hark_done_fn *done)
-{
-    struct hark_loop *own;
-    struct hark_op op = { .label = "of the environment" };
-    ck_assert_int_eq(setenv("HARK_STALL", value, 1), 0);
-    catch_errors();
-    ck_assert_int_eq(hark_loop_open(&own, NULL), 0);
-    hark_nop(&op, own, done);
-    ck_assert_int_eq(hark_run(own), 0);
-    hark_loop_close(own);
-    hark_stall_unwatch();
-    remove_errors();
-}
+/* The environment. */
 
 START_TEST(the_environment_turns_the_watch_on)
 {
     run_from_environment("20ms", compute_until_told);
     ck_assert_ptr_nonnull(strstr(errors(), "hark: stall: thread "));
     ck_assert_ptr_nonnull(strstr(errors(), "\"of the environment\", submitted at "));
-    ck_assert_ptr_nonnull(strstr(errors(), "stall.c:"));
+    ck_assert_ptr_nonnull(strstr(errors(), "witness.c:"));
 }
 END_TEST
 
