@@ -115,7 +115,7 @@ struct hark_stall_options {
  *
  * options  copied; NULL for the defaults.
  * Result   0; HARK_EINVAL: a time is negative or less than 100 us, or there is no such action;
- *          HARK_EAGAIN: the sampler's thread could not be started.
+ *          HARK_EAGAIN: the sampler's thread, or what wakes it, is not to be had.
  * Thread   any but the sampler's
  */
 HARK_API int hark_stall_watch(const struct hark_stall_options *options);

@@ -64,7 +64,7 @@ static void in_child(void)
     is_on = false;
     generation++; /* one that was told to end may not have yet */
     (void)pthread_mutex_init(&turn_of_samplers, NULL); /* its holder is not here */
-    door_open();
+    (void)door_open();
     thread_close();
 }
 
@@ -84,7 +84,7 @@ static int start_sampler(void)
     sigset_t all, before;
     sigfillset(&all);
     if (!is_prepared) {
-        door_open();
+        if (!door_open()) return HARK_EAGAIN;
         (void)call_at_fork(before_fork, after_fork, in_child);
         is_prepared = true;
     }

@@ -95,7 +95,7 @@ void thread_close(void);    /* also in a child that was forked meanwhile */
 size_t memory_read(uintptr_t address, void *to, size_t bytes); /* what was read, from the start */
 
 /* The door at which the sampler sleeps until somebody knocks, who does not wait for it. */
-void door_open(void);
+bool door_open(void); /* false: there is none to be had */
 void door_knock(void);
 void door_wait(int64_t timeout_ns); /* < 0: without an end */
 

@@ -81,11 +81,11 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t knocked;
 static bool is_knocked;
 
-void door_open(void)
+bool door_open(void)
 {
     (void)pthread_mutex_init(&lock, NULL); /* in a child its holder may be gone */
-    (void)pthread_cond_init(&knocked, NULL);
     is_knocked = false;
+    return pthread_cond_init(&knocked, NULL) == 0;
 }
 
 void door_knock(void)

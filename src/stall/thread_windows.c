@@ -2,7 +2,6 @@
  * upper part of its stack are copied, by calls that take no lock which it might hold; all else is
  * found in the copy. A thread is in a system call if it is about to return from one: the calls are
  * functions of ntdll.dll and win32u.dll that have nothing else after the instruction. */
-#include <stdlib.h>
 #include <string.h>
 #include <winsock2.h>
 #include <windows.h>
@@ -38,7 +37,12 @@ size_t memory_read(uintptr_t address, void *to, size_t bytes)
 
 static HANDLE door;
 
-void door_open(void) { door = CreateEventW(NULL, FALSE, FALSE, NULL); }
+bool door_open(void)
+{
+    door = CreateEventW(NULL, FALSE, FALSE, NULL);
+    return door != NULL;
+}
+
 void door_knock(void) { SetEvent(door); }
 
 void door_wait(int64_t timeout_ns)
